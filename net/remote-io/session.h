@@ -1,0 +1,147 @@
+/*
+ * remote-io session: numbering, acknowledgement, replay
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A session is one device attached to one module.  It outlives the
+ * connection that carries it: messages are numbered from 1 in each direction,
+ * kept in a bounded log until the peer acknowledges them, and sent again
+ * after a resume; what arrives twice is dropped.  So every message is
+ * delivered exactly once and in order while both processes live.
+ *
+ * The log is also the send queue: a message is encoded once, into the log,
+ * and transmitted from there.  The session is the same code at both ends and
+ * a pure state machine: no socket, no clock, no thread, no lock.  The caller
+ * serialises calls on one session.
+ *
+ * Specification: docs/interop/remote-io.rst, "Sessions".
+ */
+
+#ifndef NET_REMOTE_IO_SESSION_H
+#define NET_REMOTE_IO_SESSION_H
+
+#include "net/remote-io/codec.h"
+
+typedef struct RioSession RioSession;
+
+typedef enum {
+    RIO_SESSION_NEW,            /* no ids yet */
+    RIO_SESSION_LIVE,           /* attached, its link is up */
+    RIO_SESSION_LOST,           /* attached, no link: messages are logged */
+    RIO_SESSION_CLOSED,         /* detached, gone or fenced; final */
+} RioSessionState;
+
+typedef enum {
+    RIO_SIDE_CLIENT,            /* the VM's end */
+    RIO_SIDE_SERVER,            /* the module's end */
+} RioSide;
+
+/* What rio_session_receive() made of a message */
+typedef enum {
+    RIO_RECEIVE_DELIVER,        /* next in order: act on it */
+    RIO_RECEIVE_DROP,           /* seen before, or only an acknowledgement */
+    RIO_RECEIVE_BAD,            /* *err says why; end the connection */
+} RioReceiveResult;
+
+RioSession *rio_session_new(RioSide side);
+void rio_session_free(RioSession *s);       /* NULL-safe */
+
+RioSessionState rio_session_state(const RioSession *s);
+const RioIds *rio_session_ids(const RioSession *s);
+uint32_t rio_session_epoch(const RioSession *s);
+const uint8_t *rio_session_token(const RioSession *s);
+uint64_t rio_session_received(const RioSession *s); /* last seq delivered */
+uint64_t rio_session_sent(const RioSession *s);     /* last seq given out */
+uint64_t rio_session_acked(const RioSession *s);    /* last seq peer has */
+
+/**
+ * rio_session_start: NEW -> LIVE, after ATTACH_REPLY was built or received
+ * @ids: agreed ids
+ * @epoch: agreed epoch (1 for a new session)
+ * @token: RIO_TOKEN_SIZE bytes that RESUME must show
+ * @log_limit: bytes of unacknowledged messages either side may hold
+ */
+void rio_session_start(RioSession *s, const RioIds *ids, uint32_t epoch,
+                       const uint8_t *token, uint32_t log_limit);
+
+/* LIVE -> LOST: the link is gone; what was not acknowledged stays */
+void rio_session_lost(RioSession *s);
+
+/**
+ * rio_session_resume: LIVE or LOST -> LIVE on another link
+ * @epoch: must be greater than the present one
+ * @peer_received: last seq the peer has; what follows is sent again
+ *
+ * Returns: false with *@err when @epoch or @peer_received cannot be true
+ * (older than acknowledged, or never sent); the state is unchanged then.
+ */
+bool rio_session_resume(RioSession *s, uint32_t epoch,
+                        uint64_t peer_received, RioError *err)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* any -> CLOSED: the log is dropped, sends are refused from now on */
+void rio_session_close(RioSession *s);
+
+/**
+ * rio_session_send:
+ * @m: a sequenced message; ids, epoch, seq and ack are filled in here
+ *
+ * Encode @m at the end of the log.  Also allowed while LOST.
+ * Returns: false when the log is full (wait for acknowledgements, then try
+ * again) or the session is NEW or CLOSED; nothing was queued then.
+ */
+bool rio_session_send(RioSession *s, RioMessage *m)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * rio_session_post:
+ * @w: a posted write
+ *
+ * Like rio_session_send() of a posted REGION_WRITE; while the last message
+ * of the log is a posted write or a batch of which no byte was transmitted,
+ * the two become one REGION_WRITE_BATCH.
+ */
+bool rio_session_post(RioSession *s, const RioWrite *w)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * rio_session_receive:
+ * @m: a decoded message whose ids are this session's
+ *
+ * Judge epoch, direction, sequence and acknowledgement.  A sequenced message
+ * that is DELIVERed counts as received from here on.  Acknowledged messages
+ * leave the log, also when the result is DROP.
+ */
+RioReceiveResult rio_session_receive(RioSession *s, const RioMessage *m,
+                                     RioError *err)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * rio_session_tx:
+ * @data: set to the first byte not yet transmitted
+ *
+ * Returns: how many contiguous bytes wait there (whole messages, the first
+ * possibly begun), 0 when nothing waits or the session is not LIVE.  The
+ * pointer is valid until the next call on @s.
+ */
+size_t rio_session_tx(RioSession *s, const uint8_t **data);
+
+/**
+ * rio_session_tx_done: @n more bytes were taken by the transport
+ *
+ * Returns: bytes of the message in progress that are still to be sent; 0
+ * when the transport stands between two messages of this session.
+ */
+size_t rio_session_tx_done(RioSession *s, size_t n);
+
+/* True when enough was received without an answer that an ACK should go */
+bool rio_session_wants_ack(const RioSession *s);
+
+/* Fill @m with an ACK of this session and take note that it was sent */
+void rio_session_make_ack(RioSession *s, RioMessage *m);
+
+/* Bytes in the log, and of these not yet transmitted */
+size_t rio_session_log_bytes(const RioSession *s);
+size_t rio_session_tx_bytes(const RioSession *s);
+
+#endif /* NET_REMOTE_IO_SESSION_H */

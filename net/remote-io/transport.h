@@ -1,0 +1,79 @@
+/*
+ * remote-io transport: TCP, Unix and vsock sockets
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A thin layer over QIOChannel that never delays: TCP_NODELAY is set on every TCP
+ * socket, sends and receives do not block, and the waiting is a call of its
+ * own so that its owner decides how long to spin.  One thread may send while
+ * one other receives.
+ */
+
+#ifndef NET_REMOTE_IO_TRANSPORT_H
+#define NET_REMOTE_IO_TRANSPORT_H
+
+#include <sys/uio.h>
+
+#include "io/channel-socket.h"
+#include "qapi/qapi-types-sockets.h"
+
+typedef struct RioTransport RioTransport;
+
+/**
+ * rio_address_parse:
+ * @text: "tcp:host:port", "tcp:[v6]:port", "unix:path", "vsock:cid:port"
+ * @errp: says what is wrong with @text and shows the forms
+ *
+ * Returns: a SocketAddress the caller frees, or NULL.
+ */
+SocketAddress *rio_address_parse(const char *text, Error **errp);
+
+/* The same short form of an address, for messages; caller frees */
+char *rio_address_text(const SocketAddress *addr);
+
+/**
+ * rio_transport_connect:
+ * @timeout_ms: give up after this time (each address of a name shares it)
+ *
+ * Blocks; call it from a thread that may.  Needs neither BQL nor main loop.
+ * Returns: NULL with *@errp naming the address and the cause.
+ */
+RioTransport *rio_transport_connect(const SocketAddress *addr,
+                                    int64_t timeout_ms, Error **errp);
+
+/* Take over an accepted (or paired) connection; takes a reference of @ioc */
+RioTransport *rio_transport_new(QIOChannelSocket *ioc, Error **errp);
+
+void rio_transport_free(RioTransport *t);           /* NULL-safe, closes */
+
+/* The peer's address in the short form, for messages */
+const char *rio_transport_peer(const RioTransport *t);
+
+/* For poll and epoll */
+int rio_transport_fd(const RioTransport *t);
+
+/* Results below 0 of the two calls that follow */
+#define RIO_TRANSPORT_AGAIN (-1)    /* nothing now; wait, then try again */
+#define RIO_TRANSPORT_ERROR (-2)    /* *errp is set; the connection is over */
+
+/* Returns: bytes taken (> 0) or one of the above; never blocks */
+ssize_t rio_transport_send(RioTransport *t, const struct iovec *iov, int n,
+                           Error **errp);
+
+/* Returns: bytes received, 0 at end of stream, or one of the above */
+ssize_t rio_transport_recv(RioTransport *t, void *buf, size_t size,
+                           Error **errp);
+
+/**
+ * rio_transport_wait:
+ * @events: G_IO_IN | G_IO_OUT
+ * @timeout_ns: at most this long; < 0 = for ever
+ *
+ * Returns: the events that are there, 0 on timeout or signal.
+ */
+int rio_transport_wait(RioTransport *t, int events, int64_t timeout_ns);
+
+/* End the connection now; wakes whoever waits on it; any thread */
+void rio_transport_shutdown(RioTransport *t);
+
+#endif /* NET_REMOTE_IO_TRANSPORT_H */
