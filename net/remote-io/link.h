@@ -66,10 +66,9 @@ uint32_t rio_link_server_id(const RioLink *l);
 const RioLinkStats *rio_link_stats(const RioLink *l);
 
 /**
- * rio_link_set_name_check:
- * @check: called on a SERVER link when HELLO was decoded, before it is
- *         answered; returns the client id to give, or 0 with *err set to
- *         refuse
+ * RioLinkAdmit:
+ * Called on a SERVER link when HELLO was decoded, before it is answered;
+ * returns the client id to give the peer, or 0 with *err set to refuse it.
  */
 typedef uint32_t RioLinkAdmit(void *opaque, const RioMessage *hello,
                               RioError *err);
