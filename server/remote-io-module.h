@@ -1,0 +1,459 @@
+/*
+ * remote-io module API, version 1
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A module is a device model (or the front of a real device) that lives in a
+ * remote-io-server.  This header is all it sees: it fills in one table of
+ * callbacks and registers it.  The same source builds into the server or as
+ * a shared object for --module-path.  The guide is
+ * docs/devel/remote-io-module.rst; the smallest example is
+ * server/modules/null, the one to learn from is server/modules/demo.
+ *
+ * Life of an instance (one --module option or remote-io-module-add):
+ *
+ *   open -> describe -> [ attach -> read/write/reset ... -> detach ]* -> close
+ *                     timers and character input at any time between
+ *
+ * Threads: all callbacks of one instance run in the instance's home thread,
+ * one at a time, and are never re-entered: a host call made from a callback
+ * returns before any other callback of that instance runs.  Different
+ * instances may run in parallel, so keep state in the instance, not in
+ * globals.  Host calls (rio_*) may be made from callbacks only.
+ *
+ * A callback must not wait: no sleep, no blocking read or write.
+ */
+
+#ifndef REMOTE_IO_MODULE_H
+#define REMOTE_IO_MODULE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RIO_MODULE_API_VERSION 1
+
+#if defined(__GNUC__)
+#define RIO_MODULE_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#else
+#define RIO_MODULE_PRINTF(f, a)
+#endif
+
+typedef struct RioHost RioHost;
+typedef struct RioTimer RioTimer;
+typedef struct RioChar RioChar;
+
+/**
+ * RioDevice: one instance, as the server hands it to every callback
+ * @host: the server's services; use the rio_* functions below instead
+ * @id: the module id (id= of --module); never changes
+ */
+typedef struct RioDevice {
+    const RioHost *host;
+    const char *id;
+} RioDevice;
+
+/*
+ * A client is one VM's device attached to the instance: a small number from
+ * 0 to max_clients - 1, given to attach and reused after detach.
+ */
+#define RIO_ALL_CLIENTS (~0u)
+
+/* ------------------------------------------------------------------------
+ * Parameters: what --module NAME,id=...,key=value accepts
+ */
+
+typedef enum {
+    RIO_PARAM_STRING,
+    RIO_PARAM_UINT,             /* decimal, 0x..., suffixes k, M, G */
+    RIO_PARAM_BOOL,             /* on, off, yes, no, true, false */
+} RioParamType;
+
+typedef struct RioParam {
+    const char *name;           /* lower case, words joined with '-' */
+    RioParamType type;
+    bool mandatory;
+    const char *fallback;       /* value when not given; NULL = none */
+    const char *help;           /* one line for --module NAME,help */
+} RioParam;
+
+/* ------------------------------------------------------------------------
+ * Description: what the guest will see.  The numbers are those of the wire.
+ */
+
+typedef enum { RIO_MODULE_PCI = 1, RIO_MODULE_ISA = 2 } RioModuleBus;
+
+typedef enum {
+    RIO_MODULE_STATELESS = 1,   /* after a restart of the server: nothing
+                                   was lost, clients just go on */
+    RIO_MODULE_VOLATILE = 2,    /* state is lost; the client's on-loss policy
+                                   decides.  The safe default. */
+} RioModuleRestart;
+
+typedef enum { RIO_MODULE_MMIO = 1, RIO_MODULE_PIO = 2 } RioModuleSpace;
+
+enum {                          /* RioModuleRegion.flags */
+    RIO_MODULE_BAR_64 = 1 << 0,
+    RIO_MODULE_BAR_PREFETCH = 1 << 1,
+};
+
+enum {                          /* RioModuleRange.attrs */
+    RIO_MODULE_POSTED = 1 << 0,     /* the guest does not wait for writes */
+    RIO_MODULE_PURE = 1 << 1,       /* reads have no side effect */
+    RIO_MODULE_DOORBELL = 1 << 3,   /* writes tell of work in guest memory */
+};
+
+/* A window of registers: a BAR on PCI, an I/O port or memory window on ISA */
+typedef struct RioModuleRegion {
+    uint8_t index;              /* PCI: BAR; ISA: 0, 1, ... */
+    uint8_t space;              /* RioModuleSpace */
+    uint8_t flags;
+    uint64_t size;              /* bytes; a power of two, >= 16 on PCI */
+    uint64_t base;              /* ISA: default port; PCI: 0 */
+} RioModuleRegion;
+
+/*
+ * What is special about a part of a region.  Outside of all ranges every
+ * access size from 1 to 8 is passed on and writes wait for their reply.  An
+ * access of a size that its range excludes never reaches the module.
+ */
+typedef struct RioModuleRange {
+    uint8_t region;
+    uint8_t sizes;              /* sum of 1, 2, 4, 8; 0 = all */
+    uint16_t attrs;
+    uint64_t offset;
+    uint64_t length;
+} RioModuleRange;
+
+typedef struct RioModuleInfo {
+    uint8_t bus;                /* RioModuleBus */
+    uint16_t vendor_id, device_id;
+    uint16_t subsystem_vendor_id, subsystem_id;
+    uint32_t class_code;        /* 0xCCSSPP, e.g. 0x070002 for a 16550 */
+    uint8_t revision;
+    uint8_t lines;              /* level lines: PCI INTA 0 or 1; ISA 0 or 1 */
+    uint8_t msi_vectors;        /* 0 or a power of two to 32 */
+    uint16_t msix_vectors;      /* 0 to 2048 */
+    uint8_t msix_table_bar;     /* the table and the pending bits may share a
+                                   BAR with registers; the client owns them
+                                   and the module never sees accesses there */
+    uint8_t msix_pba_bar;
+    uint32_t msix_table_offset;
+    uint32_t msix_pba_offset;
+    uint8_t isa_irq;            /* ISA: default IRQ */
+    const char *acpi_hid;       /* ISA: e.g. "PNP0501"; NULL = none */
+    const RioModuleRegion *regions;
+    unsigned num_regions;
+    const RioModuleRange *ranges;
+    unsigned num_ranges;
+} RioModuleInfo;
+
+typedef enum {
+    RIO_MODULE_RESET_SYSTEM = 1,    /* the VM was reset or powered on */
+    RIO_MODULE_RESET_FUNCTION = 2,  /* function level or bus reset */
+} RioModuleReset;
+
+/* ------------------------------------------------------------------------
+ * The table.  Absent (NULL) optional callback = feature absent.
+ */
+
+typedef struct RioModule {
+    uint32_t struct_size;       /* set by RIO_REGISTER_MODULE */
+    uint32_t api_version;       /* set by RIO_REGISTER_MODULE */
+
+    const char *name;           /* Mandatory.  [a-z][a-z0-9-]* */
+    const char *summary;        /* Mandatory.  One line for help */
+    const RioParam *params;     /* Optional.  Ends with a NULL name */
+    size_t state_size;          /* bytes of zeroed memory per instance; every
+                                   callback gets its address as @s */
+    unsigned max_clients;       /* 0 means 1 */
+    uint8_t restart;            /* RioModuleRestart; 0 means VOLATILE */
+
+    /**
+     * Optional.  Parameters were checked; open what they name.
+     * Returns: 0, or -1 after rio_fail(); close is not called then.
+     */
+    int (*open)(RioDevice *dev, void *s);
+
+    /* Optional.  Last callback; timers and chardevs are released after it */
+    void (*close)(RioDevice *dev, void *s);
+
+    /**
+     * Mandatory.  Called once, after open.  What @info points to must live
+     * as long as the instance.  @info is zeroed.
+     */
+    void (*describe)(RioDevice *dev, void *s, RioModuleInfo *info);
+
+    /* Optional.  A client came, or left for good (not: lost its network) */
+    void (*attach)(RioDevice *dev, void *s, unsigned client);
+    void (*detach)(RioDevice *dev, void *s, unsigned client);
+
+    /**
+     * Mandatory.  A load of @size bytes (1, 2, 4, 8) at @offset of @region;
+     * the access lies within the region.  Bits above @size are ignored.
+     */
+    uint64_t (*read)(RioDevice *dev, void *s, unsigned client,
+                     unsigned region, uint64_t offset, unsigned size);
+
+    /* Mandatory.  A store; bits of @value above @size are zero */
+    void (*write)(RioDevice *dev, void *s, unsigned client, unsigned region,
+                  uint64_t offset, unsigned size, uint64_t value);
+
+    /**
+     * Optional.  @kind is a RioModuleReset.  A module of one client returns
+     * to power-on state and drops its interrupts; with several clients it
+     * resets what belongs to @client.
+     */
+    void (*reset)(RioDevice *dev, void *s, unsigned client, int kind);
+} RioModule;
+
+/**
+ * RIO_REGISTER_MODULE: make @table the module of this source file
+ * @ident: a C identifier, the same as the name with '-' as '_'
+ * @table: a static RioModule
+ */
+#ifdef RIO_MODULE_BUILTIN
+#define RIO_REGISTER_MODULE(ident, table)                                   \
+    const RioModule *rio_module_##ident##_init(void);                       \
+    const RioModule *rio_module_##ident##_init(void)                        \
+    {                                                                       \
+        (table).struct_size = sizeof(RioModule);                            \
+        (table).api_version = RIO_MODULE_API_VERSION;                       \
+        return &(table);                                                    \
+    }
+#else
+#define RIO_REGISTER_MODULE(ident, table)                                   \
+    const RioModule *rio_module_init(void);                                 \
+    __attribute__((visibility("default")))                                  \
+    const RioModule *rio_module_init(void)                                  \
+    {                                                                       \
+        (table).struct_size = sizeof(RioModule);                            \
+        (table).api_version = RIO_MODULE_API_VERSION;                       \
+        return &(table);                                                    \
+    }
+#endif
+
+/* ------------------------------------------------------------------------
+ * Character devices: any chardev of the server (--chardev)
+ */
+
+typedef enum {
+    RIO_CHAR_OPENED,            /* somebody is at the other end */
+    RIO_CHAR_CLOSED,
+    RIO_CHAR_BREAK,             /* a break was received */
+} RioCharEvent;
+
+typedef struct RioCharOps {
+    /* Mandatory.  How many bytes receive can take now */
+    size_t (*room)(RioDevice *dev, void *s);
+    /* Mandatory.  @len <= room bytes arrived */
+    void (*receive)(RioDevice *dev, void *s, const uint8_t *buf, size_t len);
+    /* Optional */
+    void (*event)(RioDevice *dev, void *s, RioCharEvent event);
+    /* Optional.  After a short rio_char_write: there is room again */
+    void (*writable)(RioDevice *dev, void *s);
+} RioCharOps;
+
+typedef struct RioCharLine {
+    unsigned speed;             /* bits per second */
+    char parity;                /* 'N', 'O', 'E' */
+    uint8_t data_bits;          /* 5 to 8 */
+    uint8_t stop_bits;          /* 1 or 2 */
+} RioCharLine;
+
+enum {                          /* modem lines */
+    RIO_CHAR_DTR = 1 << 0,      /* outputs */
+    RIO_CHAR_RTS = 1 << 1,
+    RIO_CHAR_CTS = 1 << 2,      /* inputs */
+    RIO_CHAR_DSR = 1 << 3,
+    RIO_CHAR_RI = 1 << 4,
+    RIO_CHAR_DCD = 1 << 5,
+};
+
+/* ------------------------------------------------------------------------
+ * Host services.  The table is the server's; call the functions below it.
+ */
+
+typedef enum {
+    RIO_LOG_ERROR,              /* the operator must act */
+    RIO_LOG_WARN,
+    RIO_LOG_INFO,
+    RIO_LOG_GUEST,              /* the guest did what hardware forbids; shown
+                                   with -d guest_errors, rate limited */
+} RioLogLevel;
+
+struct RioHost {
+    uint32_t struct_size;
+    uint32_t api_version;
+    void (*fail)(RioDevice *dev, const char *fmt, va_list ap);
+    void (*log)(RioDevice *dev, RioLogLevel level, const char *fmt,
+                va_list ap);
+    const char *(*param_string)(RioDevice *dev, const char *name);
+    uint64_t (*param_uint)(RioDevice *dev, const char *name);
+    bool (*param_bool)(RioDevice *dev, const char *name);
+    void (*irq_set)(RioDevice *dev, unsigned client, unsigned line,
+                    bool level);
+    void (*irq_message)(RioDevice *dev, unsigned client, unsigned vector);
+    int64_t (*clock_ns)(RioDevice *dev);
+    RioTimer *(*timer_new)(RioDevice *dev, void (*fire)(RioDevice *dev,
+                                                        void *s));
+    void (*timer_set)(RioTimer *timer, int64_t at_ns);
+    void (*timer_cancel)(RioTimer *timer);
+    RioChar *(*char_open)(RioDevice *dev, const char *chardev,
+                          const RioCharOps *ops);
+    size_t (*char_write)(RioChar *chr, const uint8_t *buf, size_t len);
+    void (*char_room_changed)(RioChar *chr);
+    void (*char_set_line)(RioChar *chr, const RioCharLine *line);
+    void (*char_set_modem)(RioChar *chr, unsigned outputs);
+    bool (*char_get_modem)(RioChar *chr, unsigned *lines);
+    void (*char_break)(RioChar *chr, bool on);
+};
+
+/**
+ * rio_fail: say why open fails; the text goes to the operator as
+ *           "module 'ID': TEXT".  Returns -1.
+ */
+static inline int RIO_MODULE_PRINTF(2, 3)
+rio_fail(RioDevice *dev, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    dev->host->fail(dev, fmt, ap);
+    va_end(ap);
+    return -1;
+}
+
+/* rio_log: one line to the server's log, prefixed with the module id */
+static inline void RIO_MODULE_PRINTF(3, 4)
+rio_log(RioDevice *dev, RioLogLevel level, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    dev->host->log(dev, level, fmt, ap);
+    va_end(ap);
+}
+
+/* Value of a declared parameter, its fallback, or NULL */
+static inline const char *rio_param_string(RioDevice *dev, const char *name)
+{
+    return dev->host->param_string(dev, name);
+}
+
+static inline uint64_t rio_param_uint(RioDevice *dev, const char *name)
+{
+    return dev->host->param_uint(dev, name);
+}
+
+static inline bool rio_param_bool(RioDevice *dev, const char *name)
+{
+    return dev->host->param_bool(dev, name);
+}
+
+/**
+ * rio_irq_set: drive level line @line (0) of @client, or of all clients
+ *
+ * Only changes travel.  A client that attaches finds the line low.
+ */
+static inline void rio_irq_set(RioDevice *dev, unsigned client,
+                               unsigned line, bool level)
+{
+    dev->host->irq_set(dev, client, line, level);
+}
+
+/* rio_irq_message: send MSI or MSI-X @vector, whichever the guest enabled */
+static inline void rio_irq_message(RioDevice *dev, unsigned client,
+                                   unsigned vector)
+{
+    dev->host->irq_message(dev, client, vector);
+}
+
+/* rio_clock_ns: monotonic time of the server in nanoseconds */
+static inline int64_t rio_clock_ns(RioDevice *dev)
+{
+    return dev->host->clock_ns(dev);
+}
+
+/**
+ * rio_timer_new: a timer, not armed; released with the instance
+ * @fire: called in the home thread once per rio_timer_set()
+ */
+static inline RioTimer *rio_timer_new(RioDevice *dev,
+                                      void (*fire)(RioDevice *dev, void *s))
+{
+    return dev->host->timer_new(dev, fire);
+}
+
+/* rio_timer_set: fire at @at_ns of rio_clock_ns(); replaces an earlier time */
+static inline void rio_timer_set(RioDevice *dev, RioTimer *timer,
+                                 int64_t at_ns)
+{
+    dev->host->timer_set(timer, at_ns);
+}
+
+static inline void rio_timer_cancel(RioDevice *dev, RioTimer *timer)
+{
+    dev->host->timer_cancel(timer);
+}
+
+/**
+ * rio_char_open: connect to the server's chardev @chardev; from open only
+ *
+ * Returns: NULL after saying why through rio_fail() (unknown or taken).
+ */
+static inline RioChar *rio_char_open(RioDevice *dev, const char *chardev,
+                                     const RioCharOps *ops)
+{
+    return dev->host->char_open(dev, chardev, ops);
+}
+
+/* rio_char_write: returns bytes taken; when short, writable will be called */
+static inline size_t rio_char_write(RioDevice *dev, RioChar *chr,
+                                    const uint8_t *buf, size_t len)
+{
+    return dev->host->char_write(chr, buf, len);
+}
+
+/* rio_char_room_changed: room would now return more than before */
+static inline void rio_char_room_changed(RioDevice *dev, RioChar *chr)
+{
+    dev->host->char_room_changed(chr);
+}
+
+/* The three that follow are without effect on chardevs that have no line */
+static inline void rio_char_set_line(RioDevice *dev, RioChar *chr,
+                                     const RioCharLine *line)
+{
+    dev->host->char_set_line(chr, line);
+}
+
+static inline void rio_char_set_modem(RioDevice *dev, RioChar *chr,
+                                      unsigned outputs)
+{
+    dev->host->char_set_modem(chr, outputs);
+}
+
+static inline void rio_char_break(RioDevice *dev, RioChar *chr, bool on)
+{
+    dev->host->char_break(chr, on);
+}
+
+/* Returns: false when the chardev has no modem lines; @lines is set then to
+ * CTS, DSR and DCD on, as a null modem would */
+static inline bool rio_char_get_modem(RioDevice *dev, RioChar *chr,
+                                      unsigned *lines)
+{
+    return dev->host->char_get_modem(chr, lines);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* REMOTE_IO_MODULE_H */
