@@ -6,6 +6,13 @@
 
 #include "qemu/osdep.h"
 #include "qemu-version.h"
+#include "system/runstate.h"
+
+/* QEMU's signal handlers, which the block layer brings, end here. */
+void qemu_system_killed(int signal, pid_t pid)
+{
+    exit(EXIT_SUCCESS);
+}
 
 int main(int argc, char **argv)
 {
