@@ -68,6 +68,13 @@ typedef struct RioWrite {
     uint64_t value;
 } RioWrite;
 
+/* A piece of guest memory, in the bus addresses of the device */
+typedef struct RioSegment {
+    uint64_t address;
+    uint32_t length;
+    uint32_t step;              /* DOORBELL: step it came from; else 0 */
+} RioSegment;
+
 /**
  * RioMessage: one decoded message
  *
@@ -145,6 +152,52 @@ typedef struct RioMessage {
         struct {                /* RESET */
             uint8_t kind;           /* RIO_RESET_* */
         } reset;
+        struct {                /* ROUTE_TRACE; payload: records */
+            uint16_t count;
+            RioString server;
+            RioString module;
+        } trace;
+        struct {                /* ROUTE_TRACE_REPLY; payload: records */
+            uint16_t count;
+        } traced;
+        struct {                /* DOORBELL; payload: segments, bytes */
+            RioWrite write;
+            uint32_t count;         /* segments, see rio_segment_get() */
+            uint32_t total;         /* bytes behind them */
+        } doorbell;
+        struct {                /* RECIPE; payload: the whole recipe */
+            uint16_t slot;
+            uint8_t kind;           /* RIO_RECIPE_* */
+        } recipe;
+        struct {                /* DMA_READ, DMA_WRITE; payload: segments,
+                                   and the bytes of DMA_WRITE */
+            uint32_t count;
+            uint32_t total;         /* sum of the segments' lengths */
+        } dma;
+        struct {                /* DMA_READ_REPLY; payload: bytes */
+            uint32_t offset;        /* of this piece in the transfer */
+        } dma_data;
+        struct {                /* MEM_TABLE; payload: entries */
+            uint32_t count;
+        } mem_table;
+        struct {                /* QUIESCE */
+            uint8_t kind;           /* RIO_QUIESCE_* */
+        } quiesce;
+        struct {                /* STATE_SAVE, its reply and STATE_LOAD;
+                                   payload: bytes of the state */
+            uint64_t offset;
+        } state;
+        struct {                /* MEM_UPDATE; payload: bytes (DATA) */
+            uint8_t region;
+            uint8_t kind;           /* RIO_MEM_* */
+            uint8_t fill;           /* FILL: the byte */
+            uint32_t length;        /* bytes changed; DATA: payload.len */
+            uint64_t offset;
+        } mem_update;
+        struct {                /* TIME_SYNC */
+            uint64_t now_ns;        /* the sender's time */
+            uint64_t horizon_ns;    /* the receiver may run until then */
+        } time;
     };
 } RioMessage;
 
@@ -196,6 +249,7 @@ typedef struct RioDescription {
     RioRange ranges[RIO_MAX_RANGES];
     RioString driver;           /* RIO_PROP_DRIVER */
     RioString acpi_hid;         /* RIO_PROP_ACPI_HID, empty if none */
+    RioString serial;           /* RIO_PROP_SERIAL, empty if none */
 } RioDescription;
 
 /* Bytes that @m needs encoded; never more than RIO_MAX_MESSAGE */
@@ -245,6 +299,16 @@ RioWrite rio_batch_get(const RioMessage *m, uint32_t i);
  * Returns: bytes the message grew by, or 0 when it holds RIO_MAX_BATCH.
  */
 size_t rio_batch_append(uint8_t *encoded, const RioWrite *w);
+
+/* Segment @i (< count) of a decoded DMA_READ, DMA_WRITE or DOORBELL */
+RioSegment rio_segment_get(const RioMessage *m, uint32_t i);
+
+/* The bytes behind the segments of a decoded DMA_WRITE or DOORBELL */
+RioBytes rio_segment_bytes(const RioMessage *m);
+
+/* Write @seg where a payload to be encoded has its segment @i */
+#define RIO_SEGMENT_SIZE 16u
+void rio_segment_put(uint8_t *payload, uint32_t i, const RioSegment *seg);
 
 /* An encoded REGION_WRITE_BATCH of one write; RIO_BATCH_FIRST bytes long */
 #define RIO_BATCH_ENTRY 24u

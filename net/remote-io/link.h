@@ -63,6 +63,8 @@ const uint8_t *rio_link_peer_uuid(const RioLink *l);
 uint8_t rio_link_peer_role(const RioLink *l);
 uint32_t rio_link_client_id(const RioLink *l);      /* agreed in HELLO */
 uint32_t rio_link_server_id(const RioLink *l);
+uint32_t rio_link_max_message(const RioLink *l);    /* agreed, once READY */
+uint32_t rio_link_keepalive_ms(const RioLink *l);   /* agreed, once READY */
 const RioLinkStats *rio_link_stats(const RioLink *l);
 
 /**
@@ -82,7 +84,9 @@ void rio_link_set_admit(RioLink *l, RioLinkAdmit *admit, void *opaque);
  *
  * Where the transport shall put what it receives; at least 4 KiB (a small
  * buffer when idle, up to the largest message while one is incomplete).
- * Invalidates messages that rio_link_next() returned before.
+ * Invalidates messages that rio_link_next() returned before.  The place stays
+ * where it is while others send: a receiver may let go of the lock around
+ * the transport's receive.
  */
 uint8_t *rio_link_rx_space(RioLink *l, size_t *space);
 
@@ -109,7 +113,11 @@ RioNextResult rio_link_next(RioLink *l, RioMessage *m, RioError *err)
 
 /* --- sending --- */
 
-/* Let the messages of @s go out on this link, fairly among its sessions */
+/*
+ * Let the messages of @s go out on this link, fairly among its sessions.  A
+ * session is on one link at most, and leaves it before it is freed.  What it
+ * had begun to send when it leaves is completed, so that the stream is intact.
+ */
 void rio_link_add_session(RioLink *l, RioSession *s);
 void rio_link_remove_session(RioLink *l, RioSession *s);
 
@@ -123,15 +131,16 @@ void rio_link_bye(RioLink *l, uint8_t status, const char *reason);
  * rio_link_tx: what to send next
  * @iov: filled with at most @max entries
  *
- * Returns: entries used, 0 when nothing waits.  Valid until the next call.
- * Queues the ACKs that sessions want first.
+ * Returns: entries used, 0 when nothing waits.  Valid until the next call
+ * that sends, on the link or one of its sessions: keep the lock until
+ * rio_link_tx_done().  Queues the ACKs that sessions want first.
  */
 int rio_link_tx(RioLink *l, struct iovec *iov, int max);
 
 /* The transport took @n bytes of them (n > 0) */
 void rio_link_tx_done(RioLink *l, size_t n, int64_t now_ms);
 
-/* True when rio_link_tx() would return more than 0 */
+/* True when rio_link_tx() would return more than 0 (also an ACK it wants) */
 bool rio_link_tx_pending(RioLink *l);
 
 /* --- time --- */

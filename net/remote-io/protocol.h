@@ -21,7 +21,8 @@
 
 /* "Handshake": the first four bytes of the bodies of HELLO and HELLO_REPLY */
 #define RIO_MAGIC                   0x314f4952u     /* "RIO1" */
-#define RIO_VERSION                 1
+#define RIO_VERSION                 1               /* newest spoken here */
+#define RIO_VERSION_MIN             1               /* oldest spoken here */
 
 /*
  * "Limits".  A message over RIO_MAX_MESSAGE, or over the smaller limit that
@@ -41,10 +42,19 @@
 #define RIO_MAX_BATCH               128u    /* writes in REGION_WRITE_BATCH */
 #define RIO_MAX_SEGMENTS            256u    /* scatter list of one DMA */
 #define RIO_MAX_DMA                 (128u * 1024)   /* bytes of one DMA */
+#define RIO_MAX_RECIPES             256u    /* recipe slots of a session */
+#define RIO_MAX_STEPS               8u      /* steps of one recipe */
+#define RIO_MAX_ENTRY               4096u   /* bytes of one ring entry */
+#define RIO_MAX_MEMORY              64u     /* entries of MEM_TABLE */
 #define RIO_TOKEN_SIZE              16u
 #define RIO_UUID_SIZE               16u
 #define RIO_DEFAULT_LOG             (1024u * 1024)  /* unacknowledged bytes */
+#define RIO_MIN_LOG                 16384u  /* smallest log in ATTACH_REPLY */
+#define RIO_ACK_MESSAGES            64u     /* received without an answer: */
+#define RIO_ACK_BYTES               32768u  /* send an ACK by itself */
 #define RIO_DEFAULT_KEEPALIVE_MS    1000u
+#define RIO_MIN_KEEPALIVE_MS        10u
+#define RIO_MAX_KEEPALIVE_MS        600000u
 #define RIO_KEEPALIVE_MISSES        3u      /* silent intervals until dead */
 #define RIO_HANDSHAKE_TIMEOUT_MS    5000u
 
@@ -77,7 +87,9 @@ enum {
 /*
  * "Messages": X(name, opcode, scope, from, smallest body, largest body)
  *
- * scope: LINK       concerns the connection; ids and seq are 0
+ * scope: LINK       concerns the connection; all header fields after status
+ *                   are 0, except that HELLO_REPLY names the client id and
+ *                   the server id
  *        CONTROL    concerns one session, not sequenced
  *        SEQUENCED  part of one session's ordered, exactly-once stream
  * from:  CLIENT (the VM's side), SERVER (the module's side) or ANY
@@ -109,6 +121,7 @@ enum {
     X(REGION_WRITE_REPLY, 0x23, SEQUENCED, SERVER,    0,       0) \
     X(REGION_WRITE_BATCH, 0x24, SEQUENCED, CLIENT,   32,    3080) \
     X(DOORBELL,           0x26, SEQUENCED, CLIENT,   32, RIO_VAR) \
+    X(RECIPE,             0x27, SEQUENCED, SERVER,   64,     448) \
     X(IRQ_LEVEL,          0x30, SEQUENCED, SERVER,    8,       8) \
     X(IRQ_MESSAGE,        0x31, SEQUENCED, SERVER,    8,       8) \
     X(RESET,              0x40, SEQUENCED, CLIENT,    8,       8) \
@@ -226,6 +239,29 @@ enum {
 enum {
     RIO_IRQ_MSI         = 1,
     RIO_IRQ_MSIX        = 2,
+};
+
+/* "Quiesce": kind in QUIESCE */
+enum {
+    RIO_QUIESCE_STOP    = 1,    /* no DMA and no interrupt after the reply */
+    RIO_QUIESCE_GO      = 2,
+};
+
+/* "Memory updates": kind in MEM_UPDATE */
+enum {
+    RIO_MEM_DATA        = 1,    /* these bytes */
+    RIO_MEM_FILL        = 2,    /* one byte, repeated */
+};
+
+/* "Doorbells": kind of a recipe, and of one of its steps */
+enum {
+    RIO_RECIPE_NONE     = 0,    /* the slot is free */
+    RIO_RECIPE_RING     = 1,    /* new entries of a ring */
+};
+enum {
+    RIO_STEP_BUFFER     = 1,    /* what one pointer of the entry points to */
+    RIO_STEP_PRP        = 2,    /* an NVMe PRP pair: lists and data */
+    RIO_STEP_PRP_LIST   = 3,    /* an NVMe PRP pair: only the lists */
 };
 
 /* "Reset": kind in RESET */

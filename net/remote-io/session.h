@@ -12,7 +12,8 @@
  * The log is also the send queue: a message is encoded once, into the log,
  * and transmitted from there.  The session is the same code at both ends and
  * a pure state machine: no socket, no clock, no thread, no lock.  The caller
- * serialises calls on one session.
+ * serialises calls on one session; once it is added to a link, a call on the
+ * session is a call on the link, under the same lock.
  *
  * Specification: docs/interop/remote-io.rst, "Sessions".
  */
@@ -86,9 +87,11 @@ void rio_session_close(RioSession *s);
  * rio_session_send:
  * @m: a sequenced message; ids, epoch, seq and ack are filled in here
  *
- * Encode @m at the end of the log.  Also allowed while LOST.
+ * Encode @m at the end of the log.  Also allowed while LOST.  A message that
+ * alone exceeds the limit is taken when the log is empty.
  * Returns: false when the log is full (wait for acknowledgements, then try
- * again) or the session is NEW or CLOSED; nothing was queued then.
+ * again), the session is NEW or CLOSED or @m cannot be encoded; nothing was
+ * queued then.
  */
 bool rio_session_send(RioSession *s, RioMessage *m)
     G_GNUC_WARN_UNUSED_RESULT;
@@ -110,7 +113,13 @@ bool rio_session_post(RioSession *s, const RioWrite *w)
  *
  * Judge epoch, direction, sequence and acknowledgement.  A sequenced message
  * that is DELIVERed counts as received from here on.  Acknowledged messages
- * leave the log, also when the result is DROP.
+ * leave the log, also when the result is DROP.  Of messages without sequence
+ * ACK is dropped, DETACH, SESSION_GONE and others are delivered; ATTACH and
+ * RESUME (and their replies) concern no running session and do not come here.
+ *
+ * BAD with RIO_STATUS_STALE_EPOCH is no crime of the peer: a later epoch took
+ * over while the message was on its way.  Its sender is told SESSION_GONE and
+ * the connection lives.
  */
 RioReceiveResult rio_session_receive(RioSession *s, const RioMessage *m,
                                      RioError *err)
