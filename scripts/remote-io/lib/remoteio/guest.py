@@ -11,7 +11,7 @@ from .server import Server
 from .vm import Vm
 
 # The shell's prompts; tests/remote-io/guest/init sets them.
-PROMPT = re.compile(rb'guest:[/~][^\r\n]*# |guest> ')
+PROMPT = re.compile(rb'guest:[/~][^\r\n]*?# |guest> ')
 
 # busybox asks the terminal where its cursor is, before every prompt.
 CURSOR_QUERY = b'\x1b[6n'
