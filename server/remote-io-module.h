@@ -113,7 +113,8 @@ typedef struct RioModuleRegion {
     uint8_t index;              /* PCI: BAR; ISA: 0, 1, ... */
     uint8_t space;              /* RioModuleSpace */
     uint8_t flags;
-    uint64_t size;              /* bytes; a power of two, >= 16 on PCI */
+    uint64_t size;              /* bytes, a power of two; PCI: >= 16, or
+                                   >= 4 in PIO space */
     uint64_t base;              /* ISA: default port; PCI: 0 */
 } RioModuleRegion;
 
@@ -227,8 +228,9 @@ typedef struct RioModule {
         return &(table);                                                    \
     }
 #else
+const RioModule *rio_module_init(void);
+
 #define RIO_REGISTER_MODULE(ident, table)                                   \
-    const RioModule *rio_module_init(void);                                 \
     __attribute__((visibility("default")))                                  \
     const RioModule *rio_module_init(void)                                  \
     {                                                                       \
