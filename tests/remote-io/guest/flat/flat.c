@@ -30,7 +30,7 @@
  * only says that the worker has it; or "busy".  Anything else gets "what?".
  */
 
-#include <stdint.h>
+#include "flat.h"
 
 #define MAX_PROCESSORS  8
 #define COMMANDER       1
@@ -81,7 +81,7 @@
 
 /* What a worker is to do.  Owned by the worker while busy is set. */
 typedef struct Job {
-    volatile uint32_t busy;
+    uint32_t busy;
     char kind;                  /* 'r', 'w', 'R' or 'W' */
     uint32_t bits;
     uint32_t address;
@@ -89,21 +89,22 @@ typedef struct Job {
     uint32_t times;
 } Job;
 
-typedef struct Gate {
-    uint16_t low, segment, type, high;
-} Gate;
-
-extern const char ap_start[], ap_end[], stubs[];
-extern volatile uint32_t arrived;
-
 Gate idt[256];
 static Job jobs[MAX_PROCESSORS];
-static volatile uint32_t interrupts[256];
-static volatile uint32_t heartbeats;
-static volatile uint32_t all_arrived;
+static uint32_t interrupts[256];
+static uint32_t heartbeats;
+static uint32_t all_arrived;
 
-void processor_main(uint32_t number);
-void interrupt(uint32_t vector);
+/* What another processor, or an interrupt, may have changed by now. */
+static inline uint32_t look(const uint32_t *place)
+{
+    return __atomic_load_n(place, __ATOMIC_ACQUIRE);
+}
+
+static inline void show(uint32_t *place, uint32_t value)
+{
+    __atomic_store_n(place, value, __ATOMIC_RELEASE);
+}
 
 /* The machine's instructions, and its local APIC. */
 
@@ -132,18 +133,28 @@ static inline void port_write(uint16_t port, uint32_t bits, uint32_t value)
     }
 }
 
-/* One access of 64 bits needs a register of 64 bits: MMX has them. */
+/*
+ * Each is exactly one access of exactly this width, which C does not
+ * promise; one of 64 bits needs a register of 64 bits, and MMX has them.
+ */
 static uint64_t memory_read(uint32_t address, uint32_t bits)
 {
     uint64_t wide;
+    uint32_t value;
 
     switch (bits) {
     case 8:
-        return *(volatile uint8_t *)address;
+        asm volatile("movzbl (%1), %0" : "=r"(value) : "r"(address)
+                     : "memory");
+        return value;
     case 16:
-        return *(volatile uint16_t *)address;
+        asm volatile("movzwl (%1), %0" : "=r"(value) : "r"(address)
+                     : "memory");
+        return value;
     case 32:
-        return *(volatile uint32_t *)address;
+        asm volatile("movl (%1), %0" : "=r"(value) : "r"(address)
+                     : "memory");
+        return value;
     default:
         asm volatile("movq (%1), %%mm0; movq %%mm0, %0; emms"
                      : "=m"(wide) : "r"(address) : "memory");
@@ -153,15 +164,17 @@ static uint64_t memory_read(uint32_t address, uint32_t bits)
 
 static void memory_write(uint32_t address, uint32_t bits, uint64_t value)
 {
+    uint32_t low = value;
+
     switch (bits) {
     case 8:
-        *(volatile uint8_t *)address = value;
+        asm volatile("movb %b1, (%0)" : : "r"(address), "q"(low) : "memory");
         break;
     case 16:
-        *(volatile uint16_t *)address = value;
+        asm volatile("movw %w1, (%0)" : : "r"(address), "r"(low) : "memory");
         break;
     case 32:
-        *(volatile uint32_t *)address = value;
+        asm volatile("movl %1, (%0)" : : "r"(address), "r"(low) : "memory");
         break;
     default:
         asm volatile("movq %1, %%mm0; movq %%mm0, (%0); emms"
@@ -257,9 +270,9 @@ static void put_hex(uint64_t value)
 static char get(void)
 {
     while (!(port_read(UART_LSR, 8) & LSR_DR)) {
-        uint32_t now = interrupts[VECTOR_TIMER];
+        uint32_t now = look(&interrupts[VECTOR_TIMER]);
 
-        while (interrupts[VECTOR_TIMER] == now) {
+        while (look(&interrupts[VECTOR_TIMER]) == now) {
             heartbeats++;
         }
     }
@@ -341,7 +354,7 @@ static void job_do(Job *job)
             break;
         }
     }
-    __atomic_store_n(&job->busy, 0, __ATOMIC_RELEASE);
+    show(&job->busy, 0);
 }
 
 static uint32_t width_of(const char *word)
@@ -374,12 +387,12 @@ static void do_access(uint32_t worker, const char *word)
 {
     Job *job = &jobs[worker];
 
-    if (job->busy) {
+    if (look(&job->busy)) {
         put_text("busy");
     } else if (!job_parse(job, word)) {
         put_text("what?");
     } else {
-        __atomic_store_n(&job->busy, 1, __ATOMIC_RELEASE);
+        show(&job->busy, 1);
         if (worker == COMMANDER) {
             job_do(job);
         } else {
@@ -391,7 +404,7 @@ static void do_access(uint32_t worker, const char *word)
 
 static void do_poll(const Job *job)
 {
-    if (__atomic_load_n(&job->busy, __ATOMIC_ACQUIRE)) {
+    if (look(&job->busy)) {
         put_text("busy");
     } else {
         put_text("done ");
@@ -426,7 +439,7 @@ static void do_heartbeat(void)
 {
     put_hex(heartbeats);
     put(' ');
-    put_hex(interrupts[VECTOR_TIMER]);
+    put_hex(look(&interrupts[VECTOR_TIMER]));
 }
 
 static void do_pin(const char *word)
@@ -466,7 +479,7 @@ static void command(const char *word)
     } else if (is_word(word, "cw")) {
         do_config_write(rest);
     } else if (is_word(word, "irqs")) {
-        put_hex(interrupts[number(&rest, 0) & 0xff]);
+        put_hex(look(&interrupts[number(&rest, 0) & 0xff]));
     } else if (is_word(word, "pin")) {
         do_pin(rest);
     } else {
@@ -481,7 +494,7 @@ static void serve(void)
 {
     static char line[128];
 
-    while (!all_arrived) {
+    while (!look(&all_arrived)) {
         asm volatile("pause");
     }
     port_write(UART_LCR, 8, LCR_8N1);
@@ -496,7 +509,7 @@ static void work(Job *job)
 {
     for (;;) {
         asm volatile("cli");
-        if (__atomic_load_n(&job->busy, __ATOMIC_ACQUIRE)) {
+        if (look(&job->busy)) {
             job_do(job);
         } else {
             /* An interrupt that was pending wakes the processor at once. */
@@ -520,7 +533,7 @@ static void start_others(void)
     for (id = 1; id < count && id < MAX_PROCESSORS; id++) {
         lapic_send(id, ICR_INIT);
         lapic_send(id, ICR_STARTUP | AP_BASE >> 12);
-        while (arrived == id) {
+        while (look(&arrived) == id) {
             asm volatile("pause");
         }
     }
@@ -537,7 +550,7 @@ void processor_main(uint32_t number)
     lapic_enable();
     if (number == 0) {
         start_others();
-        all_arrived = 1;
+        show(&all_arrived, 1);
     }
     if (number == COMMANDER) {
         serve();
