@@ -7,6 +7,7 @@ MAKEFLAGS += -rR --no-print-directory
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := all
+.NOTPARALLEL:
 
 tools := scripts/remote-io
 BUILD := build
@@ -20,7 +21,7 @@ programs := qemu-system-x86_64 remote-io-server qemu-img qemu-io qemu-nbd \
 export REMOTE_IO_START := $(shell date +%s)
 
 .PHONY: all help run check check-asan check-fresh bench fuzz soak install \
-        clean distclean configured needs-% FORCE
+        clean distclean configured remote-io-server qemu-system-x86_64
 
 all: configured   ## build QEMU, the server and the disk tools (the default)
 	@$(tools)/build $(BUILD) $(programs)
@@ -30,10 +31,11 @@ help:             ## list the targets
 	@echo
 	@echo "Variables: SCRIPT=FILE DESTDIR=DIR JOBS=N V=1"
 
-run: needs-run all ## boot a Debian guest whose console is remote (SCRIPT=FILE)
+run: all       ## boot a Debian guest whose console is remote (SCRIPT=FILE)
 	@$(tools)/run-guest $(if $(SCRIPT),--script '$(SCRIPT)')
 
 check: needs-check all ## run all tests; ends with "N passed, N failed, N skipped"
+	@$(tools)/fetch-kernel > /dev/null
 	@$(tools)/run-tests $(BUILD)
 
 check-asan: needs-check ## run unit tests and qtests with sanitizers
