@@ -11,9 +11,11 @@
 
 const RioModule *rio_module_counter_init(void);
 const RioModule *rio_module_null_init(void);
+const RioModule *rio_module_uart16550_init(void);
 
 const RiodModuleInit riod_builtin_modules[] = {
     rio_module_counter_init,
     rio_module_null_init,
+    rio_module_uart16550_init,
     NULL
 };
