@@ -41,7 +41,10 @@ class Guest:
 
     def __init__(self, build, folder, kernel, initrd, append=WIDE,
                  modules=(), devices=(), memory=512):
+        # Called with what the guest says, and with each event of QEMU.
         self.output = lambda data: None
+        self.notice = lambda event: None
+        # Why the machine went off, once it has.
         self.shutdown = None
         self._text = b''
         self._path = os.path.join(folder, 'console.sock')
@@ -90,6 +93,9 @@ class Guest:
 
     def step(self, timeout):
         """Handle what has happened; False if nothing did in @timeout s."""
+        # Some may have come along with the answer to a command.
+        if self._events():
+            return True
         poll = select.poll()
         for source in self.fds():
             poll.register(source, select.POLLIN)
@@ -102,8 +108,9 @@ class Guest:
             if child.fileno() in ready:
                 child.wait(1)
                 raise ChildEnded(child.last_words())
-        if self.vm.qmp.fileno() in ready:
-            self._events()
+        if self.vm.qmp.fileno() in ready and not self.vm.qmp.pump():
+            raise ChildEnded(self.vm.child.last_words())
+        self._events()
         return True
 
     def expect(self, pattern, silence=120):
@@ -200,12 +207,12 @@ class Guest:
         self.output(data)
 
     def _events(self):
-        open_still = self.vm.qmp.pump()
-        for event in self.vm.qmp.events:
+        events, self.vm.qmp.events = self.vm.qmp.events, []
+        for event in events:
             if event['event'] == 'SHUTDOWN':
                 self.shutdown = event['data']['reason']
-        if not open_still:
-            raise ChildEnded(self.vm.child.last_words())
+            self.notice(event)
+        return bool(events)
 
     def _wait_writable(self, timeout):
         poll = select.poll()
