@@ -65,6 +65,14 @@ class Child:
         """Wait for the end; return the exit code, negative for a signal."""
         return self._process.wait(timeout)
 
+    def ends_within(self, timeout):
+        """Wait for the end; whether it came in time."""
+        try:
+            self.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def signal(self, number):
         """Send a signal, unless the process has ended."""
         self._process.send_signal(number)

@@ -27,6 +27,8 @@ class Qmp:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(path)
         self._listener.listen(1)
+        # True once the other side has closed the monitor.
+        self.closed = False
         self._socket = None
         self._buffer = b''
         self._replies = {}
@@ -44,16 +46,19 @@ class Qmp:
         self.disconnect()
         self._socket = child.accept(self._listener, timeout)
         self._socket.setblocking(False)
+        self.closed = False
         self._buffer = b''
         self._replies = {}
         try:
             greeting = self._wait(lambda: self._replies.pop('greeting', None),
                                   timeout, f'{child.name} does not get ready')
+            self.cmd('qmp_capabilities', timeout=timeout,
+                     enable=greeting['capabilities'])
         except QmpError as error:
             # The program's own last line says more than a closed monitor.
-            raise ChildEnded(f'{error}: {child.last_words()}') from error
-        self.cmd('qmp_capabilities', timeout=timeout,
-                 enable=greeting['capabilities'])
+            if child.ends_within(5 if self.closed else 0):
+                raise ChildEnded(child.last_words()) from error
+            raise
 
     def disconnect(self):
         if self._socket:
@@ -77,6 +82,7 @@ class Qmp:
         try:
             self._socket.sendall(json.dumps(message).encode() + b'\n')
         except OSError as error:
+            self.closed = True
             raise QmpError(f'{command}: {error.strerror}') from error
         return self._next_id
 
@@ -122,6 +128,7 @@ class Qmp:
         *lines, self._buffer = (self._buffer + data).split(b'\n')
         for line in lines:
             self._file(json.loads(line))
+        self.closed = not data
         return bool(data)
 
     def _file(self, message):
