@@ -84,9 +84,9 @@ typedef struct CounterState {
 
 static const RioParam counter_params[] = {
     { .name = "bus", .type = RIO_PARAM_STRING, .fallback = "pci",
-      .help = "pci (default) or isa" },
+      .help = "pci or isa" },
     { .name = "iobase", .type = RIO_PARAM_UINT, .fallback = "0xb00",
-      .help = "bus=isa: first of the 256 ports (default 0xb00)" },
+      .help = "bus=isa: first of the 256 ports" },
     { .name = NULL },
 };
 

@@ -339,15 +339,15 @@ static void demo_attach(RioDevice *dev, void *opaque, unsigned client)
 
 static const RioParam demo_params[] = {
     { .name = "bus", .type = RIO_PARAM_STRING, .fallback = "pci",
-      .help = "pci (default) or isa" },
+      .help = "pci or isa" },
     { .name = "msi", .type = RIO_PARAM_UINT, .fallback = "4",
-      .help = "bus=pci: MSI vectors, 0 or a power of two to 32 (default 4)" },
+      .help = "bus=pci: MSI vectors, 0 or a power of two to 32" },
     { .name = "msix", .type = RIO_PARAM_UINT, .fallback = "8",
-      .help = "bus=pci: MSI-X vectors, 0 to 32 (default 8)" },
+      .help = "bus=pci: MSI-X vectors, 0 to 32" },
     { .name = "iobase", .type = RIO_PARAM_UINT, .fallback = "0x200",
-      .help = "bus=isa: first of the 128 ports (default 0x200)" },
+      .help = "bus=isa: first of the 128 ports" },
     { .name = "irq", .type = RIO_PARAM_UINT, .fallback = "5",
-      .help = "bus=isa: IRQ 1 to 15 (default 5)" },
+      .help = "bus=isa: IRQ 1 to 15" },
     { .name = NULL },
 };
 

@@ -44,11 +44,11 @@ typedef struct NullState {
 
 static const RioParam null_params[] = {
     { .name = "bus", .type = RIO_PARAM_STRING, .fallback = "pci",
-      .help = "pci (default) or isa" },
+      .help = "pci or isa" },
     { .name = "value", .type = RIO_PARAM_UINT, .fallback = "0",
-      .help = "what every load gives (default 0)" },
+      .help = "what every load gives" },
     { .name = "iobase", .type = RIO_PARAM_UINT, .fallback = "0x300",
-      .help = "bus=isa: first of the 16 ports (default 0x300)" },
+      .help = "bus=isa: first of the 16 ports" },
     { .name = NULL },
 };
 
