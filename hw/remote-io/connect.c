@@ -130,8 +130,8 @@ static int take(RemoteIOCore *s, RemoteIOConn *conn, RioMessage *m,
         return -1;
     default:
         send_all(conn, NULL);
-        error_setg(errp, "server %s does not speak the protocol: %s",
-                   s->server_text, err.text);
+        error_setg(errp, "server %s does not speak the protocol: %s; is it a "
+                   "remote-io-server?", s->server_text, err.text);
         return -1;
     }
 }
@@ -161,8 +161,8 @@ static bool pump(RemoteIOCore *s, RemoteIOConn *conn, RioMessage *m,
         left = deadline_ns - remote_io_now_ns();
         if (left <= 0 || qatomic_read(&s->detaching)) {
             error_setg(errp, "server %s accepted the connection but did not "
-                       "answer: is a remote-io-server running there?",
-                       s->server_text);
+                       "answer within %u ms: is it a remote-io-server, and "
+                       "not stopped?", s->server_text, s->connect_timeout_ms);
             return false;
         }
         rio_transport_wait(conn->transport, G_IO_IN, MIN(left, SLICE_NS));
@@ -214,10 +214,9 @@ static void attach_error(RemoteIOCore *s, const RioMessage *m, Error **errp)
 
     switch (m->status) {
     case RIO_STATUS_UNKNOWN_MODULE:
-        error_setg(errp, "server %s has no module '%s': %s",
+        error_setg(errp, "server %s has no module '%s': %s; its --module "
+                   "options and query-remote-io-modules name them",
                    s->server_text, s->module, reason);
-        error_append_hint(errp, "Its modules are those of its --module "
-                          "options and query-remote-io-modules.\n");
         break;
     case RIO_STATUS_UNKNOWN_SERVER:
         error_setg(errp, "server %s knows no server '%s' (property "
@@ -225,8 +224,9 @@ static void attach_error(RemoteIOCore *s, const RioMessage *m, Error **errp)
                    reason);
         break;
     case RIO_STATUS_MODULE_BUSY:
-        error_setg(errp, "module '%s' of server %s is taken: %s",
-                   s->module, s->server_text, reason);
+        error_setg(errp, "module '%s' of server %s is taken: %s; unplug it "
+                   "there, or use another module", s->module, s->server_text,
+                   reason);
         break;
     default:
         error_setg(errp, "server %s refused to attach module '%s': %s",

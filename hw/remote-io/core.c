@@ -83,8 +83,19 @@ static void get_policy(Object *obj, Visitor *v, const char *name,
 static void set_policy(Object *obj, Visitor *v, const char *name,
                        void *opaque, Error **errp)
 {
-    visit_type_RemoteIOLossPolicy(v, name, object_field_prop_ptr(obj, opaque),
-                                  errp);
+    RemoteIOLossPolicy *ptr = object_field_prop_ptr(obj, opaque);
+    g_autofree char *text = NULL;
+    int value;
+
+    if (!visit_type_str(v, name, &text, errp)) {
+        return;
+    }
+    value = qapi_enum_parse(&RemoteIOLossPolicy_lookup, text, -1, NULL);
+    if (value < 0) {
+        error_setg(errp, "%s=%s: use pause, fail or wait", name, text);
+    } else {
+        *ptr = value;
+    }
 }
 
 static void set_default_policy(ObjectProperty *op, const Property *prop)
