@@ -61,6 +61,7 @@ static bool decode_hello(RioMessage *m, RioError *err)
     const uint8_t *p = m->payload.data;
     RioReader r = { p + HELLO_FIXED, p + m->payload.len };
 
+    m->payload.len = 0;
     if (rio_get32(p) != RIO_MAGIC) {
         return BAD(err, m, "magic 0x%08x, expected 0x%08x", rio_get32(p),
                    RIO_MAGIC);
@@ -104,6 +105,7 @@ static bool decode_attach(RioMessage *m, RioError *err)
     const uint8_t *p = m->payload.data;
     RioReader r = { p + ATTACH_FIXED, p + m->payload.len };
 
+    m->payload.len = 0;
     m->attach.caps = rio_get64(p);
     memcpy(m->attach.vm_uuid, p + 8, RIO_UUID_SIZE);
     return rio_read_string(&r, m->attach.server, "server", err) &&
