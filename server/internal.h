@@ -60,6 +60,9 @@ typedef struct RiodInstance RiodInstance;
 /* One line to the log, prefixed with the program's name; any thread */
 void riod_log(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 
+/* Refuse with @text, cut to what a string of the wire may be; any thread */
+void riod_set_reason(RioMessage *m, uint8_t status, const char *text);
+
 /* At most a few lines a second from one source.  Zeroed = ready. */
 typedef struct RiodRate {
     int64_t second;             /* the one that is being counted */

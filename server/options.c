@@ -260,8 +260,12 @@ static void riod_option_server_id(const char *text)
         error_report("a server id has 1 to %u characters", RIO_MAX_STRING);
         exit(EXIT_FAILURE);
     }
-    for (const char *c = text; *c; c++) {
-        if (g_ascii_iscntrl(*c)) {
+    if (!g_utf8_validate(text, len, NULL)) {
+        error_report("a server id is UTF-8 text");
+        exit(EXIT_FAILURE);
+    }
+    for (const char *c = text; *c; c = g_utf8_next_char(c)) {
+        if (g_unichar_iscntrl(g_utf8_get_char(c))) {
             error_report("a server id has no control characters");
             exit(EXIT_FAILURE);
         }

@@ -286,8 +286,7 @@ static void session_tell_gone(RiodSession *s, RiodConnection *conn,
     rio_message_init(&m, RIO_OP_SESSION_GONE, 0, 0);
     m.ids = s->ids;
     m.epoch = rio_session_epoch(s->rio);
-    m.status = status;
-    g_strlcpy(m.reason, reason, sizeof(m.reason));
+    riod_set_reason(&m, status, reason);
     riod_connection_control_locked(conn, &m);
 }
 
@@ -390,8 +389,7 @@ static void refuse_resume(RiodConnection *conn, const RioMessage *resume,
     rio_message_init(&m, RIO_OP_RESUME_REPLY, 0, resume->tag);
     m.ids = resume->ids;
     m.epoch = resume->epoch;
-    m.status = err->status;
-    g_strlcpy(m.reason, err->text, sizeof(m.reason));
+    riod_set_reason(&m, err->status, err->text);
     riod_connection_control_locked(conn, &m);
 }
 
