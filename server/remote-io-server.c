@@ -92,6 +92,7 @@ static void take_down(void)
     riod_listen_close();
     riod_connections_shutdown();
     riod_instances_close_all();
+    riod_homes_close_all();
     bdrv_drain_all_begin();
     job_cancel_sync_all();
     bdrv_close_all();

@@ -250,7 +250,8 @@ RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
     session_put_in_tables(s);
     session_reply_attached(s, attach);
     rio_link_add_session(conn->link, s->rio);
-    QLIST_INSERT_HEAD(&conn->sessions, riod_session_ref(s), on_conn);
+    riod_session_ref(s);
+    QLIST_INSERT_HEAD(&conn->sessions, s, on_conn);
     return s;
 }
 
