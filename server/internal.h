@@ -78,6 +78,7 @@ bool riod_rate_allows(RiodRate *rate, const char *whose);
 typedef struct RiodOptions {
     const char *pidfile;        /* NULL = none */
     bool daemonize;
+    bool exit_with_parent;
 } RiodOptions;
 
 /*

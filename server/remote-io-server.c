@@ -8,6 +8,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/prctl.h>
 #include "block/block.h"
 #include "chardev/char.h"
 #include "crypto/init.h"
@@ -101,8 +102,18 @@ static void take_down(void)
     user_creatable_cleanup();
 }
 
+/* The parent may end before we could ask to be told */
+static void exit_with_parent(pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) {
+        exit(EXIT_SUCCESS);
+    }
+}
+
 int main(int argc, char **argv)
 {
+    pid_t parent = getppid();
     RiodOptions opts = { 0 };
 
     signal(SIGPIPE, SIG_IGN);
@@ -111,6 +122,9 @@ int main(int argc, char **argv)
     os_setup_signal_handling();
 
     riod_options_early(argc, argv, &opts);
+    if (opts.exit_with_parent) {
+        exit_with_parent(parent);
+    }
     if (opts.daemonize) {
         os_set_daemonize(true);
     }
