@@ -480,7 +480,6 @@ static uint8_t uart_read_lsr(RioDevice *dev, UartState *s)
 
     /* Told; what is left are the errors of characters further back */
     r->errors = 0;
-    r->rx_errors[r->rx_head] = 0;
     r->fifo_error = false;
     for (i = 1; i < r->rx_count; i++) {
         r->fifo_error |= r->rx_errors[(r->rx_head + i) % UART_FIFO_SIZE] != 0;
