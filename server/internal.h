@@ -368,6 +368,9 @@ void riod_session_mark_dirty(RiodSession *s);
 void riod_session_irq_level(RiodSession *s, unsigned line, bool level);
 void riod_session_irq_message(RiodSession *s, unsigned vector);
 
+/* Home: lines low, and nothing owed that was raised before */
+void riod_session_irq_drop(RiodSession *s);
+
 /* ----------------------------------------------------------- attach.c */
 
 /* Lock of @conn held, its home: ATTACH, RESUME and DETACH */

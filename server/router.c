@@ -149,6 +149,8 @@ static void route_reset(RiodSession *s, const RioMessage *m)
     RioMessage reply;
 
     trace_riod_reset(inst->id, s->ids.vm, m->reset.kind);
+    /* Before the module's turn, which may raise what it has after power-on */
+    riod_session_irq_drop(s);
     if (inst->type->reset) {
         inst->type->reset(&inst->dev, inst->state, s->slot, m->reset.kind);
     }

@@ -61,6 +61,17 @@ void riod_session_irq_message(RiodSession *s, unsigned vector)
     riod_session_mark_dirty(s);
 }
 
+void riod_session_irq_drop(RiodSession *s)
+{
+    if (s->irqs.num_messages) {
+        bitmap_zero(s->irqs.messages, riod_instance_vectors(s->inst));
+        s->irqs.num_messages = 0;
+    }
+    for (unsigned line = 0; line < s->inst->desc.lines; line++) {
+        riod_session_irq_level(s, line, false);
+    }
+}
+
 void riod_session_mark_dirty(RiodSession *s)
 {
     if (!s->dirty) {
@@ -120,8 +131,8 @@ static bool push_message(RiodSession *s, unsigned vector)
         return false;
     }
     rio_message_init(&m, RIO_OP_IRQ_MESSAGE, 0, 0);
-    m.irq_message.kind = s->inst->desc.msix_vectors ? RIO_IRQ_MSIX
-                                                    : RIO_IRQ_MSI;
+    m.irq_message.kind = vector < s->inst->desc.msix_vectors ? RIO_IRQ_MSIX
+                                                             : RIO_IRQ_MSI;
     m.irq_message.vector = vector;
     if (!rio_session_send(s->rio, &m)) {
         return false;
