@@ -76,9 +76,19 @@ class FlatGuest:
         self._line = self.vm.child.accept(self._listener, timeout)
         self._line.settimeout(timeout)
         self._stream = self._line.makefile('rb')
+        self._wait_ready()
+        return self
+
+    def reset(self):
+        """Reset the machine; it answers afterwards, and knows nothing."""
+        self.qmp.cmd('system_reset')
+        self._wait_ready()
+
+    def _wait_ready(self):
+        while self._read_line() != 'ready':
+            pass                        # The end of what was before.
         answer = self.ask('id')
         assert answer == f'flat {self._cpus:x}', answer
-        return self
 
     def close(self):
         if self._line:
@@ -93,13 +103,16 @@ class FlatGuest:
     def ask(self, command):
         """Send one command line of the flat guest; return its answer."""
         self._line.sendall(command.encode() + b'\n')
-        answer = self._stream.readline()
-        if not answer:
-            raise ChildEnded(self.vm.child.last_words())
-        answer = answer.decode().strip()
+        answer = self._read_line()
         if answer == 'what?':
             raise ValueError(f'the flat guest does not know "{command}"')
         return answer
+
+    def _read_line(self):
+        line = self._stream.readline()
+        if not line:
+            raise ChildEnded(self.vm.child.last_words())
+        return line.decode().strip()
 
     def heartbeat(self):
         """(loops, timer interrupts) of processor 1: both only ever grow."""

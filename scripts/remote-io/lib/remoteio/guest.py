@@ -66,8 +66,10 @@ class Guest:
                   '-no-reboot', '-no-shutdown',
                   '-kernel', kernel, '-initrd', initrd,
                   '-append', f'console=ttyS0,115200 panic=-1 {append}',
+                  # A console that is silent for a while is no reason to
+                  # stop the machine.
                   '-device', f'remote-io-isa,id=com1,server={address},'
-                             'module=com1',
+                             'module=com1,on-loss=wait',
                   *(word.replace('@SERVER@', address) for word in devices)))
 
     def __enter__(self):

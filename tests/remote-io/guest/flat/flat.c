@@ -9,7 +9,8 @@
  * processor 0 stuck in a read of a device whose server is silent, and ask
  * processor 1 whether the rest of the machine still runs.
  *
- * A command and its answer are one line each.  Numbers are hexadecimal.
+ * Processor 1 says "ready" when the machine was started or reset.  From then
+ * on a command and its answer are one line each.  Numbers are hexadecimal.
  *
  *   id                     "flat PROCESSORS"
  *   hb                     "HEARTBEATS TIMERTICKS", both only ever grow
@@ -499,6 +500,7 @@ static void serve(void)
     }
     port_write(UART_LCR, 8, LCR_8N1);
     timer_start();
+    put_text("ready\n");
     for (;;) {
         get_line(line, sizeof(line));
         command(line);
