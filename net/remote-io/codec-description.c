@@ -414,11 +414,12 @@ static char *property_string(RioDescription *d, uint16_t type)
 /* A property of a later version is skipped; of ours, a string comes once */
 static bool get_property(RioReader *r, RioDescription *d, RioError *err)
 {
-    size_t left = r->end - r->p, len;
+    size_t left = r->end - r->p;
+    size_t len = left < 4 ? 0 : rio_get16(r->p + 2);
     uint16_t type;
     char *string;
 
-    if (left < 4 || (len = rio_get16(r->p + 2)) > left - 4) {
+    if (left < 4 || len > left - 4) {
         return BAD(err, "a property is longer than the %zu bytes left",
                    left);
     }

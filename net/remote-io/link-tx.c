@@ -32,13 +32,6 @@ void rio_link_queue(RioLink *l, const RioMessage *m)
     l->stats.tx_messages++;
 }
 
-void rio_link_send(RioLink *l, const RioMessage *m)
-{
-    if (l->state == RIO_LINK_HELLO || l->state == RIO_LINK_READY) {
-        rio_link_queue(l, m);
-    }
-}
-
 static void control_taken(RioLink *l, size_t n)
 {
     l->control.head += n;
@@ -144,6 +137,54 @@ void rio_link_remove_session(RioLink *l, RioSession *s)
     rio_list_remove(&s->member_node);
     s->owner = NULL;
     s->link = NULL;
+}
+
+static RioSession *find_session(RioLink *l, const RioIds *ids)
+{
+    RioListNode *node = l->members.next;
+
+    for (; node != &l->members; node = node->next) {
+        RioSession *s = RIO_SESSION_OF(node, member_node);
+
+        if (!memcmp(&s->ids, ids, sizeof(*ids))) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+/* Everything that @s has waiting goes before what is queued from now on */
+static void queue_waiting(RioLink *l, RioSession *s)
+{
+    const uint8_t *data;
+    size_t n;
+
+    session_abandon(s);
+    n = rio_session_tx_rest(s, &data);
+    if (n) {
+        rio_session_tx_done(s, n);
+    }
+    n = rio_session_tx(s, &data);
+    if (n) {
+        rio_queue_reserve(&l->control, n);
+        memcpy(l->control.data + l->control.tail, data, n);
+        l->control.tail += n;
+        rio_session_tx_done(s, n);
+    }
+}
+
+void rio_link_send(RioLink *l, const RioMessage *m)
+{
+    RioSession *s;
+
+    if (l->state != RIO_LINK_HELLO && l->state != RIO_LINK_READY) {
+        return;
+    }
+    s = m->op == RIO_OP_DETACH ? find_session(l, &m->ids) : NULL;
+    if (s) {
+        queue_waiting(l, s);
+    }
+    rio_link_queue(l, m);
 }
 
 void rio_link_sweep(RioLink *l)

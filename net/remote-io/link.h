@@ -121,7 +121,11 @@ RioNextResult rio_link_next(RioLink *l, RioMessage *m, RioError *err)
 void rio_link_add_session(RioLink *l, RioSession *s);
 void rio_link_remove_session(RioLink *l, RioSession *s);
 
-/* Queue a message that is not sequenced (ATTACH, ACK, ...) */
+/*
+ * Queue a message that is not sequenced (ATTACH, ACK, ...).  It overtakes what
+ * sessions have waiting, except that DETACH comes after all that its session
+ * sent before.
+ */
 void rio_link_send(RioLink *l, const RioMessage *m);
 
 /* Queue BYE and go to CLOSING */

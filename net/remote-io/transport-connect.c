@@ -235,7 +235,7 @@ static int64_t left_ns(int64_t deadline_us)
     return MAX(deadline_us - g_get_monotonic_time(), 0) * 1000;
 }
 
-/* Returns: 0 or the errno of the connection attempt that has begun on @fd */
+/* Returns: 0 or -errno of the connection attempt that has begun on @fd */
 static int await_connected(int fd, int64_t deadline_us)
 {
     socklen_t len = sizeof(int);
@@ -243,10 +243,11 @@ static int await_connected(int fd, int64_t deadline_us)
 
     while (!rio_poll(fd, POLLOUT, left_ns(deadline_us))) {
         if (!left_ns(deadline_us)) {
-            return ETIMEDOUT;
+            return -ETIMEDOUT;
         }
     }
-    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 ? errno : err;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 ? -errno
+                                                                : -err;
 }
 
 static int connect_fd(int fd, const AnySockaddr *to, socklen_t len,
@@ -259,7 +260,7 @@ static int connect_fd(int fd, const AnySockaddr *to, socklen_t len,
         if (errno == EAGAIN && left_ns(deadline_us)) {
             g_usleep(MIN(UNIX_RETRY_NS, left_ns(deadline_us)) / 1000);
         } else if (errno != EINTR) {
-            return errno == EAGAIN ? ETIMEDOUT : errno;
+            return errno == EAGAIN ? -ETIMEDOUT : -errno;
         }
     }
     return 0;
@@ -282,10 +283,10 @@ static int connect_one(const SocketAddress *addr, int64_t deadline_us,
         return -1;
     }
     err = connect_fd(fd, &to, len, deadline_us);
-    if (err) {
+    if (err < 0) {
         close(fd);
-        error_setg(errp, "%s", err == ETIMEDOUT ? "no answer in time"
-                                                : strerror(err));
+        error_setg(errp, "%s", err == -ETIMEDOUT ? "no answer in time"
+                                                 : strerror(-err));
         return -1;
     }
     return fd;

@@ -3,10 +3,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A thin layer over QIOChannel that never delays: TCP_NODELAY is set on every TCP
- * socket, sends and receives do not block, and the waiting is a call of its
- * own so that its owner decides how long to spin.  One thread may send while
- * one other receives.
+ * A thin layer over QIOChannel that never delays: TCP_NODELAY is set on every
+ * TCP socket, sends and receives do not block, and the waiting is a call of
+ * its own so that its owner decides how long to spin.  One thread may send
+ * while one other receives.
  */
 
 #ifndef NET_REMOTE_IO_TRANSPORT_H

@@ -836,26 +836,75 @@ static void test_one_session_sends_in_one_piece(void)
     free_wire(&w);
 }
 
+/* The message in progress, then control, then what the session has besides */
 static void test_control_waits_for_the_message_in_progress_only(void)
 {
     Wire w = new_ready();
     RioSession *s = new_session(RIO_SIDE_CLIENT, 1);
+    RioSession *other = new_session(RIO_SIDE_CLIENT, 2);
+    static const uint8_t expected[] = {
+        RIO_OP_REGION_READ, RIO_OP_REGION_READ, RIO_OP_ATTACH,
+        RIO_OP_REGION_READ,
+    };
     RioMessage m = { .op = RIO_OP_REGION_READ, .read = { .size = 1 } };
     struct iovec iov[4];
 
+    rio_link_add_session(w.client, s);
+    rio_link_add_session(w.client, other);
+    g_assert_true(rio_session_send(s, &m));
+    g_assert_true(rio_session_send(s, &m));
+    g_assert_true(rio_session_send(other, &m));
+    g_assert_cmpint(rio_link_tx(w.client, iov, 4), ==, 2);
+    give(w.server, iov[0].iov_base, 10, 0);
+    rio_link_tx_done(w.client, 10, 0);
+    m = (RioMessage) { .op = RIO_OP_ATTACH, .attach = { .module = "m" } };
+    rio_link_send(w.client, &m);
+    carry(&w, w.client, w.server);
+    for (unsigned i = 0; i < G_N_ELEMENTS(expected); i++) {
+        g_assert_cmpint(next(w.server, &m), ==, RIO_NEXT_MESSAGE);
+        g_assert_cmpuint(m.op, ==, expected[i]);
+    }
+    rio_session_free(s);
+    rio_session_free(other);
+    free_wire(&w);
+}
+
+static void test_detach_comes_after_the_writes_before_it(void)
+{
+    Wire w = new_ready();
+    RioSession *s = new_session(RIO_SIDE_CLIENT, 1);
+    RioSession *other = new_session(RIO_SIDE_CLIENT, 2);
+    RioMessage m = { .op = RIO_OP_REGION_READ, .read = { .size = 1 } };
+    RioError err;
+    struct iovec iov[4];
+
+    rio_link_add_session(w.client, other);
     rio_link_add_session(w.client, s);
     g_assert_true(rio_session_send(s, &m));
     g_assert_cmpint(rio_link_tx(w.client, iov, 4), ==, 1);
     give(w.server, iov[0].iov_base, 10, 0);
     rio_link_tx_done(w.client, 10, 0);
+    for (int i = 0; i < 3; i++) {
+        RioWrite write = { .size = 4, .value = i };
+
+        g_assert_true(rio_session_post(s, &write));
+        g_assert_true(rio_session_send(other, &m));
+    }
     m = (RioMessage) { .op = RIO_OP_DETACH, .ids = { 10, 1, 20, 1 } };
     rio_link_send(w.client, &m);
+    g_assert_cmpuint(rio_session_tx_bytes(s), ==, 0);
     carry(&w, w.client, w.server);
     g_assert_cmpint(next(w.server, &m), ==, RIO_NEXT_MESSAGE);
     g_assert_cmpuint(m.op, ==, RIO_OP_REGION_READ);
     g_assert_cmpint(next(w.server, &m), ==, RIO_NEXT_MESSAGE);
+    g_assert_cmpuint(m.op, ==, RIO_OP_REGION_WRITE_BATCH);
+    g_assert_cmpuint(m.batch.count, ==, 3);
+    g_assert_cmpint(next(w.server, &m), ==, RIO_NEXT_MESSAGE);
     g_assert_cmpuint(m.op, ==, RIO_OP_DETACH);
+    m = (RioMessage) { .op = RIO_OP_ACK, .epoch = 1, .ack = 2 };
+    g_assert_cmpint(rio_session_receive(s, &m, &err), ==, RIO_RECEIVE_DROP);
     rio_session_free(s);
+    rio_session_free(other);
     free_wire(&w);
 }
 
@@ -1028,6 +1077,8 @@ int main(int argc, char **argv)
     T("one-session-sends-in-one-piece", test_one_session_sends_in_one_piece);
     T("control-waits-for-the-message-in-progress-only",
       test_control_waits_for_the_message_in_progress_only);
+    T("detach-comes-after-the-writes-before-it",
+      test_detach_comes_after_the_writes_before_it);
     T("leaving-session-completes-its-message",
       test_leaving_session_completes_its_message);
     T("session-moves-to-another-link", test_session_moves_to_another_link);

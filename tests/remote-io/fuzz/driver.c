@@ -29,7 +29,7 @@
 
 static GPtrArray *corpus;       /* of GBytes */
 static uint8_t input[MOST];
-static volatile size_t input_size;
+static size_t input_size;
 static char crash_name[64];
 static uint64_t runs;
 
@@ -244,7 +244,6 @@ static void on_crash(int sig)
     (void)!write(2, "input left in ", 14);
     (void)!write(2, crash_name, strlen(crash_name));
     (void)!write(2, "\n", 1);
-    signal(sig, SIG_DFL);
     raise(sig);
 }
 
@@ -253,8 +252,13 @@ static void catch_crashes(void)
     static const int signals[] = { SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE,
                                    SIGTRAP };
 
+    struct sigaction action = {
+        .sa_handler = on_crash,
+        .sa_flags = SA_RESETHAND,
+    };
+
     for (unsigned i = 0; i < G_N_ELEMENTS(signals); i++) {
-        signal(signals[i], on_crash);
+        sigaction(signals[i], &action, NULL);
     }
 }
 
