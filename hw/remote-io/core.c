@@ -235,6 +235,8 @@ static void fill_defaults(RemoteIOCore *s)
         g_free(s->vm_id);
         s->vm_id = default_vm_id();
     }
+    g_free(s->name);
+    g_free(s->server_text);
     s->name = qdev_get_human_name(s->dev);
     s->server_text = rio_address_text(s->server);
     if (strlen(s->name) > RIO_MAX_STRING) {

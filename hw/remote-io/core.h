@@ -192,6 +192,7 @@ struct RemoteIOCore {
     int64_t last_read_ns, last_post_ns;
     uint64_t tick_reads, tick_posts;    /* counters at the last tick */
     int64_t tick_ns;            /* next tick */
+    int64_t busy_tick_ns;       /* between two in a run of loads */
     unsigned spin_misses, spin_skipped;
 
     /* Loss */

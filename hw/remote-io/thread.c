@@ -19,9 +19,12 @@
 #include "core.h"
 #include "trace.h"
 
-/* How soon the thread looks after a burst of stores, a run of loads */
+/* How soon the thread looks after a burst of stores */
 #define BURST_TICK_NS (100 * SCALE_US)
-#define BUSY_TICK_NS (500 * SCALE_US)
+
+/* The same for a run of loads: the longer it lasts, the less it disturbs */
+#define BUSY_TICK_FIRST_NS (250 * SCALE_US)
+#define BUSY_TICK_LAST_NS (2 * SCALE_MS)
 
 #define DETACH_NS (300 * SCALE_MS)
 
@@ -191,7 +194,9 @@ static int64_t tick_locked(RemoteIOCore *s, int64_t now)
     remote_io_flush_locked(s);
     s->tick_posts = s->stats.posted_writes;
     s->tick_reads = s->stats.reads;
-    s->tick_ns = now + (s->burst ? BURST_TICK_NS : BUSY_TICK_NS);
+    s->busy_tick_ns = s->busy ? MIN(s->busy_tick_ns * 2, BUSY_TICK_LAST_NS)
+                              : BUSY_TICK_FIRST_NS;
+    s->tick_ns = now + (s->burst ? BURST_TICK_NS : s->busy_tick_ns);
     return s->busy || s->burst ? s->tick_ns : INT64_MAX;
 }
 
