@@ -12,6 +12,7 @@ them all, each with a TAP line named after it.
 
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -214,6 +215,8 @@ def _show_end(path, lines=20):
 
 def main(*tests):
     """Run the tests, or those named on the command line; exit as TAP."""
+    # Whoever ends us, the folders and processes of a test go with it.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     wanted = sys.argv[1:]
     chosen = [test for test in tests
               if not wanted or test.__name__ in wanted]
