@@ -39,6 +39,11 @@ static bool is_number(const char *s, uint64_t max)
            value <= max;
 }
 
+/*
+ * The port is the part behind the last colon.  It is a number: services have
+ * no registered name for this protocol, and a typing error should not ask
+ * DNS.
+ */
 static SocketAddress *parse_tcp(const char *text, const char *rest,
                                 Error **errp)
 {
@@ -68,6 +73,10 @@ static SocketAddress *parse_tcp(const char *text, const char *rest,
     return addr;
 }
 
+/*
+ * The kernel would cut a path that is too long, and connect to something
+ * else.
+ */
 static SocketAddress *parse_unix(const char *text, const char *path,
                                  Error **errp)
 {
@@ -120,6 +129,10 @@ SocketAddress *rio_address_parse(const char *text, Error **errp)
     return bad(errp, text, "unknown kind");
 }
 
+/*
+ * The inverse of rio_address_parse(), and something readable for addresses
+ * that came from JSON.
+ */
 char *rio_address_text(const SocketAddress *addr)
 {
     const InetSocketAddress *inet = &addr->u.inet;

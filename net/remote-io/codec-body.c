@@ -66,6 +66,10 @@ static void put_access(uint8_t *p, uint8_t region, uint8_t size,
     rio_put64(p + 8, offset);
 }
 
+/*
+ * Bits above the size must be 0, so that a module never sees more than the
+ * guest wrote.
+ */
 static bool get_write(const RioMessage *m, const uint8_t *p, RioWrite *w,
                       RioError *err)
 {
@@ -86,12 +90,17 @@ static void put_write(uint8_t *p, const RioWrite *w)
     rio_put64(p + 16, w->value);
 }
 
+/*
+ * Batches and doorbells have no reply; a peer that expects one is wrong now
+ * rather than waiting later.
+ */
 static bool must_be_posted(const RioMessage *m, RioError *err)
 {
     return m->flags & RIO_FLAG_POSTED ||
            BAD(err, m, "flags 0x%02x lack POSTED", m->flags);
 }
 
+/* Every write is judged here, so that rio_batch_get() cannot fail. */
 static bool decode_batch(RioMessage *m, RioError *err)
 {
     const uint8_t *p = m->payload.data;
@@ -128,6 +137,7 @@ RioWrite rio_batch_get(const RioMessage *m, uint32_t i)
     };
 }
 
+/* The message is ours and in memory of ours: it is trusted. */
 size_t rio_batch_append(uint8_t *encoded, const RioWrite *w)
 {
     uint8_t *body = encoded + RIO_HEADER_SIZE;
@@ -169,6 +179,10 @@ static bool decode_irq_level(RioMessage *m, RioError *err)
     return rio_all_zero(p + 3, 5) || bad_reserved(m, 3, err);
 }
 
+/*
+ * MSI has 32 vectors, MSI-X 2048; how many of them the device has is known
+ * to the caller alone.
+ */
 static bool decode_irq_message(RioMessage *m, RioError *err)
 {
     const uint8_t *p = m->payload.data;
@@ -197,6 +211,10 @@ static bool decode_kind(RioMessage *m, uint8_t *kind, uint8_t max,
 
 /* --- the rest has rooms of its own --- */
 
+/*
+ * Reads and writes come first in this switch and in the two that follow:
+ * they are what everything else waits for.
+ */
 bool rio_body_decode(RioMessage *m, RioError *err)
 {
     const uint8_t *p = m->payload.data;

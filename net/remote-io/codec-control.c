@@ -32,6 +32,10 @@ static bool not_empty(const RioMessage *m, const char *s, const char *what,
 
 /* --- handshake --- */
 
+/*
+ * Ranges that no honest peer names.  A limit above ours is fine: the smaller
+ * one will hold.
+ */
 static bool check_hello(const RioMessage *m, RioError *err)
 {
     if (!m->hello.version_min || m->hello.version_min > m->hello.version_max ||
@@ -56,6 +60,10 @@ static bool check_hello(const RioMessage *m, RioError *err)
     return not_empty(m, m->hello.name, "name", err);
 }
 
+/*
+ * The magic comes first: whoever speaks another protocol is told so, and not
+ * that some string is wrong.
+ */
 static bool decode_hello(RioMessage *m, RioError *err)
 {
     const uint8_t *p = m->payload.data;
@@ -100,6 +108,10 @@ static void encode_hello(const RioMessage *m, RioWriter *w)
 
 /* --- sessions --- */
 
+/*
+ * Only the module must have a name; the others help people and may be
+ * missing.
+ */
 static bool decode_attach(RioMessage *m, RioError *err)
 {
     const uint8_t *p = m->payload.data;
@@ -127,6 +139,10 @@ static void encode_attach(const RioMessage *m, RioWriter *w)
     rio_write_string(w, m->attach.device);
 }
 
+/*
+ * The description is left to rio_description_decode(): it is large, and
+ * wanted in a place of its own.
+ */
 static bool decode_attached(RioMessage *m, RioError *err)
 {
     const uint8_t *p = m->payload.data;
@@ -176,6 +192,10 @@ static bool check_trace_record(const RioMessage *m, RioReader *r,
     return rio_read_string(r, name, "server of a record", err);
 }
 
+/*
+ * Records are checked and stay where they are: nobody needs them in another
+ * form, and forwarders append to them.
+ */
 static bool check_trace_records(RioMessage *m, RioReader *r, uint16_t count,
                                 RioError *err)
 {
@@ -233,6 +253,10 @@ static bool decode_traced(RioMessage *m, RioError *err)
 /* One entry: address u64, size u64, offset u64, descriptor u32, flags u32 */
 #define MEM_ENTRY 32u
 
+/*
+ * Whether memory of that size exists is seen when it is mapped; here only
+ * that no address of an entry wraps around.
+ */
 static bool decode_mem_table(RioMessage *m, RioError *err)
 {
     const uint8_t *p = m->payload.data;
@@ -260,6 +284,10 @@ static bool decode_mem_table(RioMessage *m, RioError *err)
     return true;
 }
 
+/*
+ * What a state means is the module's business; that offset and length can be
+ * added is ours.
+ */
 static bool decode_state(RioMessage *m, RioError *err)
 {
     m->state.offset = rio_get64(m->payload.data);

@@ -111,6 +111,7 @@ static void put_fixed(uint8_t *p, const RioDescription *d, uint8_t properties)
     p[35] = properties;
 }
 
+/* An empty string is no property. */
 static void put_property(RioWriter *w, uint16_t type, const RioString value,
                          uint8_t *count)
 {
@@ -156,6 +157,10 @@ size_t rio_description_encode(const RioDescription *d, uint8_t *buf,
 
 /* --- checks of what was decoded --- */
 
+/*
+ * What PCI allows for base address registers.  The limits above are lower
+ * than what the registers could hold, so that sums of sizes cannot overflow.
+ */
 static bool check_pci_region(const RioDescription *d, const RioRegion *r,
                              RioError *err)
 {
@@ -185,6 +190,7 @@ static bool check_pci_region(const RioDescription *d, const RioRegion *r,
     return true;
 }
 
+/* Without base address registers there is no power of two to keep to. */
 static bool check_other_region(const RioDescription *d, const RioRegion *r,
                                RioError *err)
 {
@@ -199,6 +205,7 @@ static bool check_other_region(const RioDescription *d, const RioRegion *r,
     return true;
 }
 
+/* Each index once: find_region() must have one answer. */
 static bool check_regions(const RioDescription *d, RioError *err)
 {
     for (unsigned i = 0; i < d->num_regions; i++) {
@@ -222,6 +229,10 @@ static bool check_regions(const RioDescription *d, RioError *err)
     return true;
 }
 
+/*
+ * Compared with every range before it: there are 64 at most, and the order
+ * is the module's choice.
+ */
 static bool check_range(const RioDescription *d, unsigned i, RioError *err)
 {
     const RioRange *r = &d->ranges[i];
@@ -267,6 +278,10 @@ static bool check_msix_part(const RioDescription *d, const char *what,
     return true;
 }
 
+/*
+ * Vectors without tables, or tables that share bytes, are hardware that a
+ * guest driver could only fail on.
+ */
 static bool check_msix(const RioDescription *d, RioError *err)
 {
     uint32_t table = d->msix_vectors * MSIX_ENTRY;
@@ -291,6 +306,10 @@ static bool check_msix(const RioDescription *d, RioError *err)
                            pba, err);
 }
 
+/*
+ * A pin that is announced must be driven, or a driver waits for interrupts
+ * that cannot come.
+ */
 static bool check_pci(const RioDescription *d, RioError *err)
 {
     if (d->class_code >> 24 || d->vendor_id == 0xffff || d->isa_irq) {
@@ -309,6 +328,10 @@ static bool check_pci(const RioDescription *d, RioError *err)
     return check_msix(d, err);
 }
 
+/*
+ * Identity and messages belong to PCI; elsewhere they would be ignored, and
+ * a module's author would wonder why.
+ */
 static bool check_not_pci(const RioDescription *d, RioError *err)
 {
     if (d->vendor_id || d->device_id || d->subsystem_vendor_id ||
@@ -453,6 +476,7 @@ static bool get_properties(RioReader *r, unsigned count, RioDescription *d,
                (size_t)(r->end - r->p));
 }
 
+/* That the lists fit was compared with the length before. */
 static bool get_lists(RioReader *r, RioDescription *d, RioError *err)
 {
     for (unsigned i = 0; i < d->num_regions; i++, r->p += REGION_SIZE) {
@@ -468,6 +492,7 @@ static bool get_lists(RioReader *r, RioDescription *d, RioError *err)
     return true;
 }
 
+/* Lengths first, then contents, then what they mean together. */
 bool rio_description_decode(RioBytes bytes, RioDescription *d, RioError *err)
 {
     RioReader r = { bytes.data, bytes.data + bytes.len };

@@ -99,6 +99,7 @@ static bool decode_list(RioMessage *m, uint32_t fixed, uint32_t count,
     return true;
 }
 
+/* DMA_WRITE has its bytes behind the list, DMA_READ has none. */
 static bool decode_dma(RioMessage *m, RioError *err)
 {
     uint32_t count = rio_get32(m->payload.data);
@@ -115,6 +116,10 @@ static bool decode_dma(RioMessage *m, RioError *err)
            check_segments(m, count, total, 0, err);
 }
 
+/*
+ * No limit of its own for the bytes: they are as many as the message holds,
+ * so that a command and the largest transfer it names fit together.
+ */
 static bool decode_doorbell(RioMessage *m, RioError *err)
 {
     uint32_t count = rio_get32(m->payload.data + 24);
@@ -126,6 +131,7 @@ static bool decode_doorbell(RioMessage *m, RioError *err)
            check_segments(m, count, total, RIO_MAX_STEPS, err);
 }
 
+/* A piece of an answer; that the pieces follow each other is for who asked. */
 static bool decode_dma_data(RioMessage *m, RioError *err)
 {
     m->dma_data.offset = rio_get32(m->payload.data);
@@ -144,6 +150,10 @@ static bool decode_dma_data(RioMessage *m, RioError *err)
 
 /* --- memory updates --- */
 
+/*
+ * FILL says in 16 bytes what a cleared screen would take megabytes for, and
+ * so is not bounded by the message.
+ */
 static bool decode_update(RioMessage *m, RioError *err)
 {
     const uint8_t *p = m->payload.data;
@@ -206,6 +216,10 @@ static bool check_match(const uint8_t *p, uint32_t entry)
     return p[2] <= 4 && !p[3] && field_fits(rio_get16(p), p[2], entry);
 }
 
+/*
+ * One step of 48 bytes.  Every field that it names lies inside an entry, so
+ * that whoever follows the recipe reads from an entry without looking again.
+ */
 static bool check_step(const uint8_t *p, uint32_t entry)
 {
     uint8_t kind = p[24], page_shift = p[25], shift = p[33];
@@ -229,6 +243,10 @@ static bool check_step(const uint8_t *p, uint32_t entry)
     return rio_get32(p + 44) && rio_get32(p + 44) <= RIO_MAX_DMA;
 }
 
+/*
+ * The ring itself: it may lie anywhere, but it must not wrap around the end
+ * of the address space.
+ */
 static bool check_ring(const uint8_t *p, RioError *err)
 {
     uint32_t entries = rio_get32(p + 24), entry = rio_get32(p + 28);
@@ -264,6 +282,10 @@ static bool check_ring(const uint8_t *p, RioError *err)
     return true;
 }
 
+/*
+ * The one check for both ways in which a recipe comes.  An unused slot has
+ * nothing in it that could be followed by mistake.
+ */
 bool rio_recipe_check(const uint8_t *p, size_t len, RioError *err)
 {
     if (len < RECIPE_FIXED || p[49] > RIO_MAX_STEPS ||

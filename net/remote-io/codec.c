@@ -15,6 +15,7 @@ G_STATIC_ASSERT(RIO_BATCH_FIRST + (RIO_MAX_BATCH - 1) * RIO_BATCH_ENTRY <=
 /* Bytes of a message by which its opcode, flags and length can be judged */
 #define HEADER_START (RIO_HDR_STATUS + 1)
 
+/* Cut to size when it is too long; that is a log line's business. */
 bool rio_error_set(RioError *err, uint8_t status, const char *fmt, ...)
 {
     va_list ap;
@@ -49,6 +50,10 @@ static bool has_control(const char *s)
     return false;
 }
 
+/*
+ * Copied first and judged in the copy, which is terminated: what is judged
+ * is what the caller will use.
+ */
 bool rio_check_string(const uint8_t *p, size_t len, RioString out,
                       const char *what, RioError *err)
 {
@@ -94,6 +99,10 @@ bool rio_read_string(RioReader *r, RioString out, const char *what,
     return true;
 }
 
+/*
+ * The bounds of the opcode, or of a reason.  Lists inside a body are
+ * compared with their counts where they are decoded.
+ */
 static bool check_body_length(uint8_t op, uint8_t status, uint32_t body,
                               RioError *err)
 {
@@ -140,6 +149,7 @@ size_t rio_encoded_size(const RioMessage *m)
     return RIO_HEADER_SIZE + rio_body_size(m);
 }
 
+/* Written last, when it is certain that the body could be encoded. */
 static void put_header(const RioMessage *m, uint8_t *buf, size_t length)
 {
     rio_put32(buf + RIO_HDR_LENGTH, length);
@@ -185,6 +195,7 @@ uint64_t rio_encoded_seq(const uint8_t *encoded)
     return rio_get64(encoded + RIO_HDR_SEQ);
 }
 
+/* The only fields that differ when a message is sent again. */
 void rio_restamp(uint8_t *encoded, uint32_t epoch, uint64_t ack)
 {
     rio_put32(encoded + RIO_HDR_EPOCH, epoch);
@@ -226,6 +237,10 @@ static bool check_length(uint32_t length, uint32_t max_message, RioError *err)
     return true;
 }
 
+/*
+ * A later version may add a status only together with a capability, so an
+ * unknown one is a mistake.
+ */
 static bool check_status(const RioOpInfo *info, uint8_t op, uint8_t status,
                          RioError *err)
 {
@@ -290,6 +305,10 @@ static bool check_link_header(const RioMessage *m, RioError *err)
     return true;
 }
 
+/*
+ * The number of a message must be there exactly when its opcode is
+ * sequenced; what the number should be is the session's business.
+ */
 static bool check_header(const RioMessage *m, RioError *err)
 {
     RioScope scope = rio_op_info(m->op)->scope;
@@ -306,6 +325,7 @@ static bool check_header(const RioMessage *m, RioError *err)
     return true;
 }
 
+/* A refusal has the same body whatever it refuses. */
 static bool decode_reason(RioMessage *m, RioError *err)
 {
     RioReader r = { m->payload.data, m->payload.data + m->payload.len };
@@ -336,6 +356,10 @@ static bool decode_whole(const uint8_t *buf, RioMessage *m, RioError *err)
     return rio_body_decode(m, err);
 }
 
+/*
+ * Each check is made as soon as its bytes are there: a receiver allocates
+ * for a long message only after its first eight bytes made sense.
+ */
 RioDecodeResult rio_decode(const uint8_t *buf, size_t len,
                            uint32_t max_message, RioMessage *m, RioError *err)
 {

@@ -33,6 +33,7 @@ void rio_link_queue_bye(RioLink *l, uint8_t status, const char *reason)
     rio_link_queue(l, &m);
 }
 
+/* Once only: a link that is closing has said all it will say. */
 void rio_link_bye(RioLink *l, uint8_t status, const char *reason)
 {
     if (l->state == RIO_LINK_HELLO || l->state == RIO_LINK_READY) {
@@ -41,6 +42,10 @@ void rio_link_bye(RioLink *l, uint8_t status, const char *reason)
     }
 }
 
+/*
+ * What HELLO and its reply have in common; the reply then narrows it down to
+ * what was agreed on.
+ */
 static void fill_hello(const RioLink *l, RioMessage *m)
 {
     m->hello.version_min = RIO_VERSION_MIN;
@@ -62,6 +67,10 @@ void rio_link_queue_hello(RioLink *l)
     rio_link_queue(l, &m);
 }
 
+/*
+ * Both ends compute the agreed capabilities and limit from both offers.  The
+ * reply has the result already, and to intersect once more changes nothing.
+ */
 static void take_peer(RioLink *l, const RioMessage *m)
 {
     memcpy(l->peer_name, m->hello.name, sizeof(l->peer_name));
@@ -72,6 +81,10 @@ static void take_peer(RioLink *l, const RioMessage *m)
     l->max_message = MIN(l->config.max_message, m->hello.max_message);
 }
 
+/*
+ * Both ranges go into the text: whoever reads it must know which end to
+ * upgrade.
+ */
 static bool check_version(const RioMessage *m, RioError *err)
 {
     if (m->hello.version_min <= RIO_VERSION &&
@@ -111,6 +124,10 @@ static void answer_hello(RioLink *l, const RioMessage *hello)
     rio_link_queue(l, &m);
 }
 
+/*
+ * The server's part: version, then admission, then everything else.  A
+ * client that is not admitted learns nothing about this end but its reason.
+ */
 static RioNextResult on_hello(RioLink *l, const RioMessage *m, RioError *err)
 {
     if (!check_version(m, err)) {
@@ -131,6 +148,10 @@ static RioNextResult on_hello(RioLink *l, const RioMessage *m, RioError *err)
     return RIO_NEXT_NONE;
 }
 
+/*
+ * The client's part.  The interval in the reply holds, also where a server
+ * lowers it against the rule: it only makes this end ask more often.
+ */
 static RioNextResult on_hello_reply(RioLink *l, const RioMessage *m,
                                     RioError *err)
 {
@@ -153,6 +174,9 @@ static RioNextResult on_hello_reply(RioLink *l, const RioMessage *m,
     return RIO_NEXT_NONE;
 }
 
+/*
+ * An answer for each question would let a peer that never reads fill memory.
+ */
 static RioNextResult on_ping(RioLink *l, RioMessage *m, RioError *err)
 {
     if (l->control.tail - l->control.head > CONTROL_LIMIT) {
@@ -179,6 +203,7 @@ static RioNextResult on_bye(RioLink *l, const RioMessage *m, RioError *err)
     return RIO_NEXT_CLOSED;
 }
 
+/* Direction and state were judged before, except that HELLO comes once. */
 RioNextResult rio_link_own_message(RioLink *l, RioMessage *m, RioError *err)
 {
     switch (m->op) {

@@ -18,6 +18,10 @@
 
 /* --- the control queue --- */
 
+/*
+ * A message that cannot be encoded is a mistake of this side; losing it is
+ * better than to send half of it or to stop.
+ */
 void rio_link_queue(RioLink *l, const RioMessage *m)
 {
     size_t n = rio_encoded_size(m);
@@ -66,6 +70,10 @@ static void ready_remove(RioSession *s)
     }
 }
 
+/*
+ * The session calls this in the middle of a send or receive, so it only puts
+ * itself into lists.
+ */
 static void session_wake(RioSession *s)
 {
     RioLink *l = s->link;
@@ -123,6 +131,10 @@ void rio_link_add_session(RioLink *l, RioSession *s)
     session_wake(s);
 }
 
+/*
+ * Harmless for a session that is not on this link: both ends of a connection
+ * that breaks may find that out at the same time.
+ */
 void rio_link_remove_session(RioLink *l, RioSession *s)
 {
     if (s->link != l) {
@@ -187,6 +199,12 @@ void rio_link_send(RioLink *l, const RioMessage *m)
     rio_link_queue(l, m);
 }
 
+/*
+ * Once per interval, over the sessions in which something happened since
+ * they were last found idle: acknowledge what would stay in the peer's log
+ * for long, and give back memory.  A session leaves the list after one
+ * interval without events.
+ */
 void rio_link_sweep(RioLink *l)
 {
     RioListNode *node, *next;
@@ -249,6 +267,10 @@ static void plan(RioLink *l, struct iovec *iov, RioSession *s,
     }
 }
 
+/*
+ * A closing link sends the rest of the message in progress and nothing more
+ * of a session, so that the BYE behind it is understood.
+ */
 static void plan_session(RioLink *l, struct iovec *iov, RioSession *s,
                          bool alone)
 {
@@ -279,6 +301,11 @@ static void plan_others(RioLink *l, struct iovec *iov, int max)
     }
 }
 
+/*
+ * The order is: the message in progress, control, the other sessions.  What
+ * was planned is remembered until rio_link_tx_done() says how much of it
+ * went.
+ */
 int rio_link_tx(RioLink *l, struct iovec *iov, int max)
 {
     bool flowing = l->state == RIO_LINK_READY;
@@ -344,6 +371,10 @@ void rio_link_tx_done(RioLink *l, size_t n, int64_t now_ms)
     l->planned = 0;
 }
 
+/*
+ * A session in the list may have lost its reason to be there: its connection
+ * was lost, or a message carried the ACK it wanted.
+ */
 bool rio_link_tx_pending(RioLink *l)
 {
     if (l->control.head != l->control.tail || l->partial) {

@@ -14,6 +14,10 @@
 
 /* --- life --- */
 
+/*
+ * Before the handshake the peer may be anybody, so it gets the smallest
+ * message limit that there is.
+ */
 RioLink *rio_link_new(const RioLinkConfig *config, int64_t now_ms)
 {
     RioLink *l = g_new0(RioLink, 1);
@@ -42,6 +46,7 @@ RioLink *rio_link_new(const RioLinkConfig *config, int64_t now_ms)
     return l;
 }
 
+/* Sessions survive their link; they only forget it. */
 void rio_link_free(RioLink *l)
 {
     if (!l) {
@@ -132,6 +137,10 @@ void rio_queue_free(RioQueue *q)
     memset(q, 0, sizeof(*q));
 }
 
+/*
+ * Moving down is preferred to growing: whoever empties the queue now and
+ * then never makes it larger than the most that waited at one time.
+ */
 void rio_queue_reserve(RioQueue *q, size_t n)
 {
     size_t used = q->tail - q->head;
@@ -175,6 +184,10 @@ static size_t rx_wanted(const RioLink *l)
     return want;
 }
 
+/*
+ * The only place where the buffer moves or shrinks, because here nobody else
+ * can be writing to it.
+ */
 uint8_t *rio_link_rx_space(RioLink *l, size_t *space)
 {
     if (l->rx.head == l->rx.tail) {
@@ -202,6 +215,7 @@ static void rx_adapt(RioLink *l, size_t n, size_t space)
     }
 }
 
+/* Any byte is a sign of life, also one of a message that is not complete. */
 void rio_link_received(RioLink *l, size_t n, int64_t now_ms)
 {
     g_assert(n <= l->rx.size - l->rx.tail);
@@ -212,6 +226,7 @@ void rio_link_received(RioLink *l, size_t n, int64_t now_ms)
     l->stats.rx_bytes += n;
 }
 
+/* The capability that a message belongs to, 0 for what every peer speaks. */
 static uint64_t needed_cap(uint8_t op)
 {
     switch (op) {
@@ -285,6 +300,7 @@ static bool is_own_op(uint8_t op)
     return op <= RIO_OP_BYE;
 }
 
+/* The peer broke a rule: tell it, and take nothing more from it. */
 static RioNextResult bad(RioLink *l, const RioError *err)
 {
     rio_link_queue_bye(l, err->status, err->text);
@@ -307,6 +323,10 @@ static RioNextResult take_message(RioLink *l, RioMessage *m, RioError *err)
                             : RIO_NEXT_MESSAGE;
 }
 
+/*
+ * Messages of the link itself are taken in passing; the loop ends with one
+ * for the caller, with the bytes, or with the link.
+ */
 RioNextResult rio_link_next(RioLink *l, RioMessage *m, RioError *err)
 {
     RioNextResult result;
@@ -372,6 +392,11 @@ static int64_t tick_ping(RioLink *l, int64_t now_ms)
     return now_ms + l->keepalive_ms;
 }
 
+/*
+ * Sweeps go along with ticks that happen anyway, and ask for one of their
+ * own only while some session was busy: an idle link has the keep-alive's
+ * timer and no other.
+ */
 bool rio_link_tick(RioLink *l, int64_t now_ms, int64_t *next_ms,
                    RioError *err)
 {

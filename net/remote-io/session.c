@@ -108,6 +108,11 @@ static void set_tx(RioSession *s, uint32_t tx, uint64_t seq)
     s->mergeable = false;
 }
 
+/*
+ * The log holds nothing.  Its memory stays as long as the traffic of late
+ * used it; a session whose bursts became small gives the rest back here,
+ * because whoever is busy all the time is never seen idle by the clock.
+ */
 static void log_emptied(RioSession *s)
 {
     s->small_rounds = s->peak <= s->size / 4 ? s->small_rounds + 1 : 0;
@@ -124,6 +129,10 @@ static void log_emptied(RioSession *s)
     }
 }
 
+/*
+ * Carry what the log holds to @to, which may be the start of the log itself.
+ * Offsets follow; bytes that have left the log are not copied.
+ */
 static void log_move(RioSession *s, uint8_t *to)
 {
     uint32_t gone = s->head;
@@ -163,6 +172,10 @@ static void log_make_room(RioSession *s, uint32_t n)
     s->size = size;
 }
 
+/*
+ * May @n bytes be added?  One message is always admitted to an empty log, or
+ * a message larger than the limit would wait for ever.
+ */
 static bool log_admits(const RioSession *s, size_t n)
 {
     uint32_t used = s->tail - s->head;
@@ -179,6 +192,10 @@ static void ack_sent(RioSession *s)
     s->ack_due = false;
 }
 
+/*
+ * @n bytes were added at the tail.  They carry an acknowledgement of all
+ * that was received, so none is owed any more.
+ */
 static void log_grew(RioSession *s, uint32_t n)
 {
     s->tail += n;
@@ -187,6 +204,11 @@ static void log_grew(RioSession *s, uint32_t n)
     wake(s, true);
 }
 
+/*
+ * Called when nothing happened for a while: the log is allocated again with
+ * the next message, which costs less than ten thousand idle sessions'
+ * memory.
+ */
 void rio_session_trim(RioSession *s)
 {
     if (s->head == s->tail && s->size > LOG_KEEP) {
@@ -296,6 +318,10 @@ bool rio_session_resume(RioSession *s, uint32_t epoch,
 
 /* --- sending --- */
 
+/*
+ * The fields of the header that are the session's business.  The ack is as
+ * fresh as it can be; it only gets older while the message waits.
+ */
 static void stamp(RioSession *s, RioMessage *m, uint64_t seq)
 {
     m->ids = s->ids;
@@ -325,6 +351,10 @@ bool rio_session_send(RioSession *s, RioMessage *m)
     return true;
 }
 
+/*
+ * A message of which a byte was transmitted is not touched: the peer may
+ * have read its length already.
+ */
 static bool can_merge(const RioSession *s)
 {
     return s->mergeable && s->last >= s->tx_end &&
@@ -367,6 +397,10 @@ bool rio_session_post(RioSession *s, const RioWrite *w)
 
 /* --- receiving --- */
 
+/*
+ * Epoch first: a late message of an old connection is no reason to complain
+ * about anything else that may be wrong with it.
+ */
 static bool check_receive(RioSession *s, const RioMessage *m, RioError *err)
 {
     if (G_UNLIKELY(m->epoch != s->epoch)) {
@@ -389,6 +423,10 @@ static bool check_receive(RioSession *s, const RioMessage *m, RioError *err)
     return true;
 }
 
+/*
+ * An ack of what was not wholly transmitted cannot be true, and acting upon
+ * it would free bytes that the transport is about to send.
+ */
 static bool take_ack(RioSession *s, const RioMessage *m, RioError *err)
 {
     if (G_UNLIKELY(m->ack > wholly_sent(s))) {
@@ -463,6 +501,10 @@ size_t rio_session_tx(RioSession *s, const uint8_t **data)
     return s->tail - s->tx;
 }
 
+/*
+ * Only lengths are looked at, from the message in progress on; a turn is
+ * short, so this is cheap however long the log is.
+ */
 size_t rio_session_tx_some(RioSession *s, const uint8_t **data,
                            size_t quantum)
 {
@@ -483,6 +525,9 @@ size_t rio_session_tx_rest(const RioSession *s, const uint8_t **data)
     return s->state == RIO_SESSION_LIVE ? s->tx_end - s->tx : 0;
 }
 
+/*
+ * The common case is that everything went out: then no message is looked at.
+ */
 size_t rio_session_tx_done(RioSession *s, size_t n)
 {
     g_assert(n <= s->tail - s->tx);

@@ -60,6 +60,10 @@ static void lookup_free(Lookup *lookup)
     g_free(lookup);
 }
 
+/*
+ * Runs beside whoever waits for it; after the lock is released the structure
+ * is this thread's if it was abandoned, and the other's if not.
+ */
 static gpointer lookup_thread(gpointer opaque)
 {
     Lookup *lookup = opaque;
@@ -100,6 +104,7 @@ static bool lookup_wait(Lookup *lookup, int64_t deadline_us)
     return done;
 }
 
+/* All addresses of a name, or NULL with *@errp set. */
 static SocketAddress **resolve(const SocketAddress *addr, int64_t deadline_us,
                                size_t *count, Error **errp)
 {
@@ -159,6 +164,10 @@ static socklen_t fill_inet(const InetSocketAddress *inet, AnySockaddr *out,
     return len;
 }
 
+/*
+ * A path is terminated and its length does not matter; an abstract name is
+ * as long as it is said to be.
+ */
 static socklen_t fill_unix(const UnixSocketAddress *un, AnySockaddr *out,
                            Error **errp)
 {
@@ -202,6 +211,7 @@ static socklen_t fill_vsock(const VsockSocketAddress *vsock, AnySockaddr *out,
 #endif
 }
 
+/* Numeric addresses only: names were resolved before. */
 static socklen_t fill_sockaddr(const SocketAddress *addr, AnySockaddr *out,
                                Error **errp)
 {
@@ -250,6 +260,10 @@ static int await_connected(int fd, int64_t deadline_us)
                                                                 : -err;
 }
 
+/*
+ * Returns: 0 or -errno.  A Unix listener with a full queue answers EAGAIN at
+ * once; every other kind of socket is waited for.
+ */
 static int connect_fd(int fd, const AnySockaddr *to, socklen_t len,
                       int64_t deadline_us)
 {
@@ -294,6 +308,10 @@ static int connect_one(const SocketAddress *addr, int64_t deadline_us,
 
 /* --- all addresses of a name --- */
 
+/*
+ * One address after the other; each gets an equal share of the time that is
+ * left, so that a dead one does not use up that of the next.
+ */
 static int connect_any(SocketAddress **found, size_t count,
                        int64_t deadline_us, Error **errp)
 {
@@ -315,6 +333,7 @@ static int connect_any(SocketAddress **found, size_t count,
     return fd;
 }
 
+/* A literal address needs no thread for its lookup. */
 int rio_connect(const SocketAddress *addr, int64_t deadline_us, Error **errp)
 {
     SocketAddress **found;

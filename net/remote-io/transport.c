@@ -37,6 +37,10 @@ static void set_option(int fd, int option, int value)
     (void)setsockopt(fd, IPPROTO_TCP, option, &value, sizeof(value));
 }
 
+/*
+ * Nagle's algorithm and delayed acknowledgements would add up to 40 ms to
+ * register accesses, which are small and wait for each other.
+ */
 static void tune_tcp(int fd)
 {
     set_option(fd, TCP_NODELAY, 1);
@@ -67,6 +71,7 @@ static char *peer_text(QIOChannelSocket *ioc)
     return remote ? rio_address_text(remote) : g_strdup("unknown");
 }
 
+/* Takes over @ioc and @peer. */
 static RioTransport *transport_new(QIOChannelSocket *ioc, char *peer)
 {
     RioTransport *t = g_new0(RioTransport, 1);
@@ -89,6 +94,7 @@ RioTransport *rio_transport_new(QIOChannelSocket *ioc, Error **errp)
     return transport_new(ioc, peer_text(ioc));
 }
 
+/* The address is named once, here, whatever went wrong below. */
 RioTransport *rio_transport_connect(const SocketAddress *addr,
                                     int64_t timeout_ms, Error **errp)
 {
@@ -133,6 +139,7 @@ int rio_transport_fd(const RioTransport *t)
     return t->fd;
 }
 
+/* An interrupted call is tried again like one that would have blocked. */
 static ssize_t failed(const RioTransport *t, const char *what, Error **errp)
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
@@ -142,6 +149,11 @@ static ssize_t failed(const RioTransport *t, const char *what, Error **errp)
     return RIO_TRANSPORT_ERROR;
 }
 
+/*
+ * Not through QIOChannel: it prepares for file descriptors with each
+ * message, and its error objects would be made for every EAGAIN of a
+ * spinning reader.
+ */
 ssize_t rio_transport_send(RioTransport *t, const struct iovec *iov, int n,
                            Error **errp)
 {
