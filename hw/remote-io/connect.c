@@ -174,10 +174,14 @@ RemoteIOConn *remote_io_connect(RemoteIOCore *s, int64_t timeout_ms,
 {
     int64_t deadline = remote_io_now_ns() + timeout_ms * SCALE_MS;
     RemoteIOConn *conn = g_new0(RemoteIOConn, 1);
+    Error *err = NULL;
 
     conn->refs = 1;
-    conn->transport = rio_transport_connect(s->server, timeout_ms, errp);
+    conn->transport = rio_transport_connect(s->server, timeout_ms, &err);
     if (!conn->transport) {
+        error_setg(errp, "%s; does a remote-io-server listen there?",
+                   error_get_pretty(err));
+        error_free(err);
         remote_io_conn_free(conn);
         return NULL;
     }
