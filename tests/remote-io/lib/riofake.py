@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A server of the wire that does what a test tells it, right or wrong.
+
+Like riowire it is written from the specification and shares no code with
+net/remote-io.  Each connection gets a thread that runs the test's function
+with a Line; when the function returns or the client leaves, it is closed.
+"""
+
+import os
+import socket
+import struct
+import threading
+
+from riowire import (CAP_RESUME, HEADER, MAGIC, NAMES, OPS, STATUSES, Closed,
+                     Message, string)
+
+IDS = (1, 1, 1, 1)
+
+
+def pack(op, body=b'', ids=(0, 0, 0, 0), status='OK', epoch=0, tag=0, seq=0,
+         ack=0, flags=0, length=None):
+    """A message; @length other than the real one is a lie."""
+    number = OPS[op] if isinstance(op, str) else op
+    return HEADER.pack(HEADER.size + len(body) if length is None else length,
+                       number, flags, 0, STATUSES.index(status), *ids, epoch,
+                       tag, seq, ack) + body
+
+
+class Line:
+    """One connection, seen from the server."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.data = b''
+
+    def send_raw(self, data):
+        try:
+            self.sock.sendall(data)
+        except OSError as error:
+            raise Closed() from error
+
+    def send(self, op, body=b'', **header):
+        self.send_raw(pack(op, body, **header))
+
+    def receive(self):
+        """The next message of the client."""
+        while len(self.data) < HEADER.size or \
+                len(self.data) < HEADER.unpack_from(self.data)[0]:
+            self.fill()
+        length = HEADER.unpack_from(self.data)[0]
+        message = Message(self.data[:length])
+        self.data = self.data[length:]
+        return message
+
+    def fill(self):
+        try:
+            data = self.sock.recv(1 << 16)
+        except OSError as error:
+            raise Closed() from error
+        if not data:
+            raise Closed()
+        self.data += data
+
+    def expect(self, op):
+        message = self.receive()
+        assert message.op == op, (op, message)
+        return message
+
+    def drain(self):
+        """Read until the client leaves."""
+        while True:
+            self.fill()
+
+    def hello_body(self, **other):
+        f = {'magic': MAGIC, 'low': 1, 'high': 1, 'caps': CAP_RESUME,
+             'max_message': 135168, 'keepalive_ms': 60000, 'role': 3}
+        f.update(other)
+        return struct.pack('<IHHQIIBxxx', f['magic'], f['low'], f['high'],
+                           f['caps'], f['max_message'], f['keepalive_ms'],
+                           f['role']) + bytes(16) + string('fake') + \
+            string('riofake')
+
+    def hello(self, **other):
+        """Take HELLO and answer it."""
+        message = self.expect('HELLO')
+        self.send('HELLO_REPLY', self.hello_body(**other), ids=(1, 0, 1, 0))
+        return message
+
+    def attach(self, description):
+        """Take ATTACH and answer it; a RESUME before it is turned down."""
+        message = self.receive()
+        if message.op == 'RESUME':
+            self.send('RESUME_REPLY', string(''), ids=message.ids,
+                      epoch=message.epoch, tag=message.tag,
+                      status='UNKNOWN_SESSION')
+            message = self.receive()
+        assert message.op == 'ATTACH', message
+        body = bytes(16) + struct.pack('<QII', CAP_RESUME, 1 << 20, 64)
+        self.send('ATTACH_REPLY', body + description, ids=IDS, epoch=1,
+                  tag=message.tag)
+        return message
+
+
+class FakeServer:
+    """Listens at @address; @behave(line) serves each connection."""
+
+    def __init__(self, folder, behave, name='fake'):
+        path = os.path.join(folder, name)
+        self.address = f'unix:{path}'
+        self.behave = behave
+        self.faults = []
+        self.connections = 0
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(path)
+        self._listener.listen(16)
+        self._open = set()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            for sock in self._open:
+                sock.shutdown(socket.SHUT_RDWR)
+        if not kind:
+            assert not self.faults, self.faults
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            with self._lock:
+                self._open.add(sock)
+                self.connections += 1
+            threading.Thread(target=self._serve, args=(sock,),
+                             daemon=True).start()
+
+    def _serve(self, sock):
+        try:
+            self.behave(Line(sock))
+        except Closed:
+            pass
+        except Exception as fault:          # pylint: disable=broad-except
+            self.faults.append(repr(fault))
+        with self._changed:
+            self._open.discard(sock)
+            self._changed.notify_all()
+            sock.close()
+
+    def wait_alone(self, timeout=20):
+        """Wait until no client is connected; whether it came to that."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._open, timeout)
+
+
+__all__ = ['IDS', 'NAMES', 'OPS', 'Closed', 'FakeServer', 'Line', 'pack']
