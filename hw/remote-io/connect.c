@@ -281,7 +281,9 @@ RemoteIOResume remote_io_resume(RemoteIOCore *s, RemoteIOConn *conn,
 
     WITH_QEMU_LOCK_GUARD(&s->lock) {
         m.ids = *rio_session_ids(s->session);
-        m.epoch = rio_session_epoch(s->session) + 1;
+        /* The server may have taken an attempt whose reply was lost */
+        s->epoch = MAX(s->epoch, rio_session_epoch(s->session)) + 1;
+        m.epoch = s->epoch;
         memcpy(m.resume.token, rio_session_token(s->session),
                RIO_TOKEN_SIZE);
         m.resume.received = rio_session_received(s->session);

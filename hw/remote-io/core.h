@@ -166,6 +166,7 @@ struct RemoteIOCore {
 
     RemoteIOConn *conn;         /* NULL while there is none */
     RioSession *session;
+    uint32_t epoch;             /* last one shown in a RESUME */
     uint32_t max_outstanding;
     bool state_lost;            /* fresh session, gated until resumed */
     bool gone;                  /* SESSION_GONE: do not resume */

@@ -140,6 +140,7 @@ void remote_io_fresh_locked(RemoteIOCore *s, RemoteIOConn *conn,
     remote_io_irq_lower_all_locked(s);
     s->abandoned = 0;
     s->resets_pending = 0;
+    s->epoch = 0;
     QTAILQ_FOREACH(w, &s->waiters, next) {
         w->was_submitted = w->submitted;
         if (!w->done && w->submitted) {

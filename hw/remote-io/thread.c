@@ -69,8 +69,7 @@ static bool resumed_locked(RemoteIOCore *s, RemoteIOConn *conn,
 {
     RioError err = { };
 
-    if (!rio_session_resume(s->session, rio_session_epoch(s->session) + 1,
-                            peer_received, &err)) {
+    if (!rio_session_resume(s->session, s->epoch, peer_received, &err)) {
         error_setg(errp, "server %s cannot resume the session: %s",
                    s->server_text, err.text);
         return false;
