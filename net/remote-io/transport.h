@@ -71,12 +71,6 @@ static inline int64_t rio_transport_now_ms(void)
 #endif
 }
 
-/*
- * Polls of rio_transport_recv() between two looks at the clock, for who wants
- * to poll for some microseconds.  A poll takes about five times as long.
- */
-#define RIO_TRANSPORT_POLLS 8
-
 /* Results below 0 of the two calls that follow */
 #define RIO_TRANSPORT_AGAIN (-1)    /* nothing now; wait, then try again */
 #define RIO_TRANSPORT_ERROR (-2)    /* *errp is set; the connection is over */
@@ -88,6 +82,16 @@ ssize_t rio_transport_send(RioTransport *t, const struct iovec *iov, int n,
 /* Returns: bytes received, 0 at end of stream, or one of the above */
 ssize_t rio_transport_recv(RioTransport *t, void *buf, size_t size,
                            Error **errp);
+
+/**
+ * rio_transport_poll:
+ * @until_ns: time of the monotonic clock
+ *
+ * Like rio_transport_recv(), but ask the socket again and again until
+ * something is there or it is @until_ns; at least once.
+ */
+ssize_t rio_transport_poll(RioTransport *t, void *buf, size_t size,
+                           int64_t until_ns, Error **errp);
 
 /**
  * rio_transport_wait:
