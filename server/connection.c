@@ -432,14 +432,22 @@ static void conn_messages_locked(RiodConnection *conn)
 
 /* --- receiving --- */
 
-/* True when there is something to handle: bytes, or the end */
-static bool conn_receive(RiodConnection *conn)
+/*
+ * Ask the socket, for @poll_ns if not 0.  True when there is something to
+ * handle: bytes, or the end.
+ */
+static bool conn_receive(RiodConnection *conn, int64_t poll_ns)
 {
     size_t space;
     uint8_t *to = rio_link_rx_space(conn->link, &space);
-    ssize_t n = rio_transport_recv(conn->transport, to, space,
-                                   &conn->rx_error);
+    ssize_t n;
 
+    if (poll_ns) {
+        n = rio_transport_poll(conn->transport, to, space,
+                               get_clock() + poll_ns, &conn->rx_error);
+    } else {
+        n = rio_transport_recv(conn->transport, to, space, &conn->rx_error);
+    }
     if (n == RIO_TRANSPORT_AGAIN) {
         return false;
     }
@@ -500,21 +508,15 @@ static bool conn_handle(RiodConnection *conn)
 
 static bool conn_spin(RiodConnection *conn)
 {
-    unsigned polls = 0;
-    int64_t until;
-
     if (conn->spin_credit <= 0 || conn->home->crowd || conn->paused ||
         qatomic_read(&conn->home->wanted)) {
         conn->spin_credit++;
         return false;
     }
-    until = get_clock() + SPIN_NS;
-    do {
-        if (conn_receive(conn)) {
-            conn->spin_credit = SPIN_CREDIT_MAX;
-            return true;
-        }
-    } while (++polls % RIO_TRANSPORT_POLLS || get_clock() < until);
+    if (conn_receive(conn, SPIN_NS)) {
+        conn->spin_credit = SPIN_CREDIT_MAX;
+        return true;
+    }
     conn->spin_credit -= SPIN_CREDIT_MAX / 4;
     return false;
 }
@@ -536,7 +538,7 @@ static void conn_ready(void *opaque)
     unsigned turns = SPIN_TURNS;
 
     if (!conn->started || conn->paused || (!conn->rx_ready && !conn->rx_failed &&
-                                           !conn_receive(conn))) {
+                                           !conn_receive(conn, 0))) {
         return;
     }
     home_note(conn->home, conn);
@@ -556,7 +558,7 @@ static bool conn_poll(void *opaque)
 {
     RiodConnection *conn = opaque;
 
-    return conn->rx_ready || conn->rx_failed || conn_receive(conn);
+    return conn->rx_ready || conn->rx_failed || conn_receive(conn, 0);
 }
 
 static void conn_writable(void *opaque)

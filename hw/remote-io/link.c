@@ -134,15 +134,15 @@ bool remote_io_receive_locked(RemoteIOCore *s, RemoteIOConn *conn,
     Error *err = NULL;
     size_t space;
     uint8_t *buf = rio_link_rx_space(conn->link, &space);
-    unsigned polls = 0;
     ssize_t n;
 
     remote_io_unlock(s);
-    do {
+    if (spin_until_ns) {
+        n = rio_transport_poll(conn->transport, buf, space, spin_until_ns,
+                               &err);
+    } else {
         n = rio_transport_recv(conn->transport, buf, space, &err);
-    } while (n == RIO_TRANSPORT_AGAIN && spin_until_ns &&
-             (++polls % RIO_TRANSPORT_POLLS ||
-              remote_io_now_ns() < spin_until_ns));
+    }
     remote_io_lock(s);
     if (conn->dead) {
         error_free(err);
