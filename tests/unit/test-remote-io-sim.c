@@ -15,7 +15,7 @@
 #include "qemu/osdep.h"
 #include "net/remote-io/link.h"
 
-#define SCHEDULES   5000        /* a few seconds */
+#define SCHEDULES   3000        /* a few seconds */
 #define STEPS       400         /* of bad weather */
 #define HEALED_MS   60000       /* until all must have arrived */
 #define PIPE        20000       /* bytes that the network holds */
