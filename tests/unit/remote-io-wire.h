@@ -47,7 +47,8 @@ static inline RioLinkConfig server_config(void)
     };
 }
 
-static inline Wire new_wire(const RioLinkConfig *client, const RioLinkConfig *server)
+static inline Wire new_wire(const RioLinkConfig *client,
+                            const RioLinkConfig *server)
 {
     return (Wire) {
         .client = rio_link_new(client, 0),
@@ -110,8 +111,8 @@ static inline RioNextResult next(RioLink *l, RioMessage *m)
 }
 
 /* The next thing that @l sees must be @result, and say @text */
-static inline void assert_ends(RioLink *l, RioNextResult result, uint8_t status,
-                        const char *text)
+static inline void assert_ends(RioLink *l, RioNextResult result,
+                               uint8_t status, const char *text)
 {
     RioMessage m;
     RioError err = { 0 };
