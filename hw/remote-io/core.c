@@ -236,8 +236,10 @@ static void fill_defaults(RemoteIOCore *s)
         s->vm_id = default_vm_id();
     }
     g_free(s->name);
+    g_free(s->path);
     g_free(s->server_text);
     s->name = qdev_get_human_name(s->dev);
+    s->path = object_get_canonical_path(OBJECT(s->dev));
     s->server_text = rio_address_text(s->server);
     if (strlen(s->name) > RIO_MAX_STRING) {
         s->name[RIO_MAX_STRING] = '\0';
@@ -474,6 +476,7 @@ void remote_io_core_finalize(RemoteIOCore *s)
     g_free(s->lost_reason);
     g_free(s->desc_bytes);
     g_free(s->name);
+    g_free(s->path);
     g_free(s->server_text);
     qemu_cond_destroy(&s->idle);
     qemu_mutex_destroy(&s->lock);

@@ -139,6 +139,7 @@ struct RemoteIOCore {
     DeviceState *dev;
     PCIDevice *pci;             /* NULL on other buses */
     char *name;                 /* for messages: id, or path */
+    char *path;                 /* QOM path; found out under the BQL */
     char *server_text;
     RioDescription desc;
     uint8_t *desc_bytes;

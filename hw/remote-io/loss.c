@@ -26,7 +26,6 @@ static int64_t timeout_ns(RemoteIOCore *s)
 
 void remote_io_lost_event_locked(RemoteIOCore *s, const char *reason)
 {
-    g_autofree char *path = object_get_canonical_path(OBJECT(s->dev));
     static const char *const then[] = {
         [REMOTE_IO_LOSS_POLICY_PAUSE] = "the machine is stopped as soon as "
             "it needs the device",
@@ -41,21 +40,19 @@ void remote_io_lost_event_locked(RemoteIOCore *s, const char *reason)
         s->lost_ns = remote_io_now_ns();
     }
     s->outage = true;
-    qapi_event_send_remote_io_lost(s->dev->id, path ?: "", s->module,
+    qapi_event_send_remote_io_lost(s->dev->id, s->path, s->module,
                                    s->server_text, reason, s->on_loss);
 }
 
 void remote_io_restored_locked(RemoteIOCore *s, bool state_kept)
 {
-    g_autofree char *path = NULL;
     int64_t down_ms;
 
     if (s->outage) {
-        path = object_get_canonical_path(OBJECT(s->dev));
         down_ms = s->lost_ns ? (remote_io_now_ns() - s->lost_ns) / SCALE_MS
                              : 0;
         trace_remote_io_restored(s->name, state_kept, down_ms);
-        qapi_event_send_remote_io_restored(s->dev->id, path ?: "", s->module,
+        qapi_event_send_remote_io_restored(s->dev->id, s->path, s->module,
                                            s->server_text, state_kept,
                                            down_ms);
     }

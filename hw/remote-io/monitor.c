@@ -46,7 +46,7 @@ static RemoteIOInfo *info(RemoteIOCore *s)
     const char *id = s->dev->id;
 
     i->id = g_strdup(id);
-    i->qom_path = object_get_canonical_path(OBJECT(s->dev));
+    i->qom_path = g_strdup(s->path);
     i->server = g_strdup(s->server_text);
     i->server_id = g_strdup(s->server_id ?: "");
     i->module = g_strdup(s->module);
