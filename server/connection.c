@@ -9,6 +9,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/resource.h>
 #include "qapi/error.h"
 #include "qemu/main-loop.h"
 #include "qemu-version.h"
@@ -17,6 +18,8 @@
 
 /* Connections that have not said who they are; more are turned away */
 #define MAX_STRANGERS 256u
+
+#define MAX_CONNECTIONS 65536u
 
 /* Time that is left for a last message to get out */
 #define LINGER_MS 500
@@ -32,6 +35,13 @@
 /* Messages in a row before others of this home have their turn */
 #define SPIN_TURNS 32
 
+/*
+ * Polls in vain until a connection counts as quiet; of a quiet one, one poll
+ * in so many asks the kernel
+ */
+#define POLL_QUIET 64
+#define POLL_SELDOM 16
+
 /* Turns of a connection alone in its home until it may spin (again) */
 #define CROWD_TURNS 16
 
@@ -39,6 +49,7 @@ static QLIST_HEAD(, RiodConnection) connections =
     QLIST_HEAD_INITIALIZER(connections);
 static uint64_t last_number;
 static unsigned strangers;
+static unsigned num_connections;    /* tables' lock */
 
 /* Messages without a place in a log that a peer may leave unread */
 #define MAX_UNREAD 1024u
@@ -202,196 +213,6 @@ static uint32_t conn_admit(void *opaque, const RioMessage *hello,
     return conn->client->id;
 }
 
-static bool ids_match(const RiodSession *s, const RioIds *ids)
-{
-    return s->ids.module == ids->module && s->ids.vm == ids->vm &&
-           s->ids.client == ids->client && s->ids.server == ids->server;
-}
-
-static RiodSession *conn_session(RiodConnection *conn, const RioIds *ids)
-{
-    RiodSession *s = conn->hot;
-
-    if (likely(s && ids_match(s, ids))) {
-        return s;
-    }
-    QLIST_FOREACH(s, &conn->sessions, on_conn) {
-        if (ids_match(s, ids)) {
-            conn->hot = s;
-            return s;
-        }
-    }
-    return NULL;
-}
-
-/* A session that is not, or is not here any more: say so, and go on */
-static void conn_gone(RiodConnection *conn, const RioMessage *m,
-                      uint8_t status)
-{
-    RioMessage gone;
-
-    rio_message_init(&gone, RIO_OP_SESSION_GONE, 0, 0);
-    gone.ids = m->ids;
-    gone.epoch = m->epoch;
-    riod_set_reason(&gone, status, rio_status_text(status));
-    riod_connection_control_locked(conn, &gone);
-}
-
-/* Hand a message over to the home of its module */
-typedef struct RouteTask {
-    RiodTask task;
-    RiodSession *session;
-    RioMessage message;
-    uint8_t payload[];
-} RouteTask;
-
-static void queue_left_locked(RiodConnection *conn, RiodSession *s)
-{
-    s->queued--;
-    conn->queued--;
-    if (conn->paused && conn->queued <= RIOD_QUEUE_LOW) {
-        riod_connection_wake_locked(conn);
-    }
-}
-
-static void conn_dispatch_locked(RiodSession *s, const RioMessage *m)
-{
-    if (m->op == RIO_OP_DETACH) {
-        riod_detach(s, m);
-    } else {
-        riod_route(s, m);
-    }
-}
-
-static void route_task_run(RiodTask *task)
-{
-    RouteTask *t = container_of(task, RouteTask, task);
-    RiodSession *s = t->session;
-    RiodConnection *conn = s->conn;
-
-    WITH_QEMU_LOCK_GUARD(&conn->lock) {
-        queue_left_locked(conn, s);
-        if (!s->ended) {
-            conn_dispatch_locked(s, &t->message);
-            riod_connection_send_locked(conn);
-        }
-    }
-    riod_session_unref(s);
-    g_free(t);
-}
-
-static void conn_hand_over(RiodConnection *conn, RiodSession *s,
-                           const RioMessage *m)
-{
-    RouteTask *t = g_malloc(sizeof(*t) + m->payload.len);
-
-    t->task.run = route_task_run;
-    t->session = riod_session_ref(s);
-    t->message = *m;
-    t->message.payload.data = t->payload;
-    if (m->payload.len) {
-        memcpy(t->payload, m->payload.data, m->payload.len);
-    }
-    s->queued++;
-    conn->queued++;
-    if (conn->queued >= RIOD_QUEUE_HIGH) {
-        conn->paused = true;
-        riod_connection_wake_locked(conn);
-    }
-    riod_home_post(s->inst->home, &t->task);
-}
-
-/*
- * Room in the log that an acknowledgement made.  The home fills it when it
- * looks at its dirty sessions next; wake it if that is somebody else.
- */
-typedef struct RoomTask {
-    RiodTask task;
-    RiodSession *session;
-} RoomTask;
-
-static void room_task_run(RiodTask *task)
-{
-    RoomTask *t = container_of(task, RoomTask, task);
-    RiodConnection *conn = t->session->conn;
-
-    WITH_QEMU_LOCK_GUARD(&conn->lock) {
-        if (!t->session->ended &&
-            riod_session_push_irqs_locked(t->session)) {
-            riod_connection_send_locked(conn);
-        }
-    }
-    riod_session_unref(t->session);
-    g_free(t);
-}
-
-static void conn_room(RiodConnection *conn, RiodSession *s)
-{
-    RoomTask *t;
-
-    s->want_room = false;
-    if (s->inst->home == conn->home) {
-        riod_session_push_irqs_locked(s);
-        return;
-    }
-    t = g_new(RoomTask, 1);
-    t->task.run = room_task_run;
-    t->session = riod_session_ref(s);
-    riod_home_post(s->inst->home, &t->task);
-}
-
-static bool conn_session_message(RiodConnection *conn, RiodSession *s,
-                                 const RioMessage *m, RioError *err)
-{
-    switch (rio_session_receive(s->rio, m, err)) {
-    case RIO_RECEIVE_DELIVER:
-        if (likely(s->inst->home == conn->home && !s->queued)) {
-            conn_dispatch_locked(s, m);
-        } else {
-            conn_hand_over(conn, s, m);
-        }
-        break;
-    case RIO_RECEIVE_DROP:
-        break;
-    case RIO_RECEIVE_BAD:
-        if (err->status != RIO_STATUS_STALE_EPOCH) {
-            return false;
-        }
-        conn_gone(conn, m, RIO_STATUS_STALE_EPOCH);
-        break;
-    }
-    if (unlikely(s->want_room)) {
-        conn_room(conn, s);
-    }
-    return true;
-}
-
-/* Returns: false with *@err when the peer may not say that now */
-static bool conn_message(RiodConnection *conn, const RioMessage *m,
-                         RioError *err)
-{
-    RiodSession *s;
-
-    switch (m->op) {
-    case RIO_OP_ATTACH:
-        riod_attach(conn, m);
-        return true;
-    case RIO_OP_RESUME:
-        riod_resume(conn, m);
-        return true;
-    }
-    s = conn_session(conn, &m->ids);
-    if (likely(s)) {
-        return conn_session_message(conn, s, m, err);
-    }
-    trace_riod_connection_no_session(conn->number, rio_op_name(m->op),
-                                     m->ids.vm, m->ids.module);
-    if (m->op != RIO_OP_ACK) {
-        conn_gone(conn, m, RIO_STATUS_UNKNOWN_SESSION);
-    }
-    return true;
-}
-
 /* A peer that leaves of its own will does not come back for its sessions */
 static void conn_bye(RiodConnection *conn, const RioError *err)
 {
@@ -414,7 +235,7 @@ static void conn_messages_locked(RiodConnection *conn)
         case RIO_NEXT_MESSAGE:
             trace_riod_message(conn->number, rio_op_name(m->op), m->ids.vm,
                                m->ids.module, m->seq, m->tag);
-            if (unlikely(!conn_message(conn, m, &err))) {
+            if (unlikely(!riod_deliver(conn, m, &err))) {
                 riod_connection_bad_locked(conn, &err);
             }
             break;
@@ -537,8 +358,10 @@ static void conn_ready(void *opaque)
     RiodConnection *conn = opaque;
     unsigned turns = SPIN_TURNS;
 
-    if (!conn->started || conn->paused || (!conn->rx_ready && !conn->rx_failed &&
-                                           !conn_receive(conn, 0))) {
+    if (!conn->started || conn->paused) {
+        return;
+    }
+    if (!conn->rx_ready && !conn->rx_failed && !conn_receive(conn, 0)) {
         return;
     }
     home_note(conn->home, conn);
@@ -554,11 +377,26 @@ static void conn_ready(void *opaque)
     }
 }
 
+/*
+ * One busy connection makes the event loop ask all of its home, again and
+ * again.  Those that were quiet for long are asked now and then only; as soon
+ * as nobody is busy they are waited for like any other descriptor.
+ */
 static bool conn_poll(void *opaque)
 {
     RiodConnection *conn = opaque;
 
-    return conn->rx_ready || conn->rx_failed || conn_receive(conn, 0);
+    if (conn->rx_ready || conn->rx_failed) {
+        return true;
+    }
+    if (++conn->poll_misses > POLL_QUIET && conn->poll_misses % POLL_SELDOM) {
+        return false;
+    }
+    if (!conn_receive(conn, 0)) {
+        return false;
+    }
+    conn->poll_misses = 0;
+    return true;
 }
 
 static void conn_writable(void *opaque)
@@ -744,6 +582,7 @@ static void conn_close(RiodConnection *conn)
     }
     riod_tables_lock();
     QLIST_REMOVE(conn, node);
+    num_connections--;
     riod_tables_unlock();
     riod_connection_unref(conn);
 }
@@ -765,9 +604,48 @@ static RioLink *conn_new_link(void)
     return rio_link_new(&config, now_ms());
 }
 
+/*
+ * Descriptors that connections may have.  The rest is for chardevs, disks and
+ * the monitor; when all are gone, not even a client can be turned away.
+ */
+static unsigned conn_limit(void)
+{
+    static unsigned limit;
+    struct rlimit files;
+
+    if (!limit) {
+        limit = MAX_CONNECTIONS;
+        if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+            files.rlim_cur = files.rlim_max;
+            setrlimit(RLIMIT_NOFILE, &files);
+            getrlimit(RLIMIT_NOFILE, &files);
+            limit = MIN(limit, files.rlim_cur - files.rlim_cur / 4);
+        }
+    }
+    return limit;
+}
+
+/* Why nobody can come in now, or NULL */
+static const char *conn_no_room(void)
+{
+    unsigned count;
+
+    riod_tables_lock();
+    count = num_connections;
+    riod_tables_unlock();
+    if (count >= conn_limit()) {
+        return "there are as many connections as this process may have";
+    }
+    if (qatomic_read(&strangers) >= MAX_STRANGERS) {
+        return "too many connections have not said HELLO yet";
+    }
+    return NULL;
+}
+
 void riod_connection_new(QIOChannelSocket *ioc)
 {
     static RiodRate rate;
+    const char *full;
     RioTransport *transport;
     RiodConnection *conn;
     Error *err = NULL;
@@ -778,11 +656,11 @@ void riod_connection_new(QIOChannelSocket *ioc)
         error_free(err);
         return;
     }
-    if (qatomic_read(&strangers) >= MAX_STRANGERS) {
+    full = conn_no_room();
+    if (full) {
         if (riod_rate_allows(&rate, "listener")) {
-            riod_log("client at %s: turned away, %u connections have not "
-                     "said HELLO yet", rio_transport_peer(transport),
-                     MAX_STRANGERS);
+            riod_log("client at %s: turned away, %s",
+                     rio_transport_peer(transport), full);
         }
         rio_transport_free(transport);
         return;
@@ -801,6 +679,7 @@ void riod_connection_new(QIOChannelSocket *ioc)
     rio_link_set_admit(conn->link, conn_admit, conn);
     riod_tables_lock();
     QLIST_INSERT_HEAD(&connections, conn, node);
+    num_connections++;
     riod_tables_unlock();
     trace_riod_connection_new(conn->number, conn->peer);
     conn_post_start(conn, conn->home);

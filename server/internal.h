@@ -46,12 +46,13 @@ typedef struct RiodInstance RiodInstance;
 /* Requests that one session may have without an answer */
 #define RIOD_MAX_OUTSTANDING 64u
 
-/* Of the log, what interrupts leave free for replies; one of these carries
- * a reason of RIO_MAX_STRING bytes at most */
-#define RIOD_LOG_RESERVE (RIOD_MAX_OUTSTANDING * 96u)
+/* Of the log, what interrupts leave free for that many refusals in words */
+#define RIOD_LOG_RESERVE (RIOD_MAX_OUTSTANDING * 320u)
 
-/* Messages under way from one connection to other homes before it is no
- * longer read, and when it is read again */
+/*
+ * Messages under way from one connection to other homes before it is no
+ * longer read, and when it is read again
+ */
 #define RIOD_QUEUE_HIGH 512u
 #define RIOD_QUEUE_LOW 128u
 
@@ -214,15 +215,14 @@ struct RiodConnection {
     bool started;               /* descriptor is watched ... */
     bool watch_read;            /* for something to receive */
     bool watch_write;           /* for room to send */
+    unsigned poll_misses;       /* polls in vain since something came */
     int spin_credit;            /* spin for the next message while > 0 */
     RioLinkState tick_state;    /* of the link when @tick was last set */
 
     QemuMutex lock;
-    QEMUBH *bh;                 /* runs when others changed what follows;
-                                   NULL while it is between two homes */
+    QEMUBH *bh;                 /* others changed fields; NULL while moving */
     RiodHome *home;             /* changed by the home under @lock */
-    RioTransport *transport;    /* NULL once closed; receiving is the
-                                   home's business alone, without @lock */
+    RioTransport *transport;    /* NULL once closed; receives without @lock */
     RioLink *link;              /* and the sessions on it */
     RiodClient *client;         /* since HELLO */
     QLIST_HEAD(, RiodSession) sessions;
@@ -254,16 +254,20 @@ void riod_connection_send_locked(RiodConnection *conn);
 void riod_connection_bye_locked(RiodConnection *conn, uint8_t status,
                                 const char *reason);
 
-/* Lock held, any thread: queue a message that no log keeps.  A peer that
- * does not read is cut off before this fills the memory. */
+/*
+ * Lock held, any thread: queue a message that no log keeps.  A peer that
+ * does not read is cut off before this fills the memory.
+ */
 void riod_connection_control_locked(RiodConnection *conn,
                                     const RioMessage *m);
 
 /* Lock held, any thread: wake the home to look at the fields above */
 void riod_connection_wake_locked(RiodConnection *conn);
 
-/* Lock held, any thread: the peer broke the rules.  One line here, BYE
- * there, and the end. */
+/*
+ * Lock held, any thread: the peer broke the rules.  One line here, BYE
+ * there, and the end.
+ */
 void riod_connection_bad_locked(RiodConnection *conn, const RioError *err);
 
 /* "client NAME (tcp:192.0.2.1:34567)", for messages; lock held */
@@ -275,6 +279,14 @@ void riod_connections_foreach(void (*fn)(RiodConnection *, void *),
 
 /* Main loop, at the end: BYE to everybody, then close */
 void riod_connections_shutdown(void);
+
+/* ---------------------------------------------------------- deliver.c */
+
+/**
+ * riod_deliver: home of @conn, its lock held.  Act on @m or hand it over.
+ * Returns: false with *@err when the peer may not say that now.
+ */
+bool riod_deliver(RiodConnection *conn, const RioMessage *m, RioError *err);
 
 /* ---------------------------------------------------------- session.c */
 
@@ -298,8 +310,10 @@ struct RiodSession {
     RiodVM *vm;
     RioString device;
 
-    /* Lock of @conn.  conn itself is changed by the home of the instance,
-     * under the locks of the old and the new one; it is never NULL. */
+    /*
+     * Lock of @conn.  conn itself is changed by the home of the instance,
+     * under the locks of the old and the new one; it is never NULL.
+     */
     RiodConnection *conn;
     RioSession *rio;
     unsigned queued;            /* of conn->queued, those for this one */
@@ -357,8 +371,10 @@ RiodSession *riod_session_find(const RioMessage *resume, RiodClient *client);
  */
 void riod_session_reply(RiodSession *s, RioMessage *m);
 
-/* Home, lock of s->conn held: move interrupts into the log while there is
- * room.  Returns: true when something was queued. */
+/*
+ * Home, lock of s->conn held: move interrupts into the log while there is
+ * room.  Returns: true when something was queued.
+ */
 bool riod_session_push_irqs_locked(RiodSession *s);
 
 /* Home: its interrupts are pushed at the next flush */
@@ -497,8 +513,10 @@ void riod_char_set_modem(RioChar *chr, unsigned outputs);
 bool riod_char_get_modem(RioChar *chr, unsigned *lines);
 void riod_char_break(RioChar *chr, bool on);
 
-/* Main loop.  After open: let data flow.  Before close: no event is posted
- * any more.  After close: let go of the chardev. */
+/*
+ * Main loop.  After open: let data flow.  Before close: no event is posted
+ * any more.  After close: let go of the chardev.
+ */
 void riod_chars_start(RiodInstance *inst);
 void riod_chars_stop(RiodInstance *inst);
 void riod_chars_free(RiodInstance *inst);

@@ -87,7 +87,7 @@ static const char riod_help[] =
 "  --module TYPE,id=ID[,iothread=ID][,KEY=VALUE...]\n"
 "                         host a module; 'help' lists the types,\n"
 "                         'TYPE,help' its parameters; repeatable\n"
-"  --module-path DIR      also know the modules in DIR/*.so\n"
+"  --module-path DIR      also know the shared objects in DIR\n"
 "\n"
 "  --blockdev OPTIONS     make a block node, as qemu-storage-daemon does\n"
 "  --chardev OPTIONS      make a character device, as QEMU does\n"

@@ -414,6 +414,13 @@ static bool session_take_over(RiodSession *s, RiodConnection *old,
     RioMessage m;
     RioError err;
 
+    if (s->broken) {
+        rio_error_set(&err, RIO_STATUS_UNKNOWN_SESSION,
+                      "the session lost a reply for which its log had no "
+                      "room: attach again");
+        refuse_resume(conn, resume, &err);
+        return false;
+    }
     if (!rio_session_resume(s->rio, resume->epoch, resume->resume.received,
                             &err)) {
         refuse_resume(conn, resume, &err);

@@ -1,0 +1,201 @@
+/*
+ * remote-io-server: from a message of a connection to the session it is for
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Usually the connection is read in the home of the module, and the message
+ * is carried out on the spot.  Otherwise it becomes a task of that home; as
+ * long as one of a session is under way, the next ones follow it.
+ */
+
+#include "qemu/osdep.h"
+#include "internal.h"
+#include "trace.h"
+
+static bool ids_match(const RiodSession *s, const RioIds *ids)
+{
+    return s->ids.module == ids->module && s->ids.vm == ids->vm &&
+           s->ids.client == ids->client && s->ids.server == ids->server;
+}
+
+static RiodSession *find_session(RiodConnection *conn, const RioIds *ids)
+{
+    RiodSession *s = conn->hot;
+
+    if (likely(s && ids_match(s, ids))) {
+        return s;
+    }
+    QLIST_FOREACH(s, &conn->sessions, on_conn) {
+        if (ids_match(s, ids)) {
+            conn->hot = s;
+            return s;
+        }
+    }
+    return NULL;
+}
+
+/* A session that is not, or is not here any more: say so, and go on */
+static void say_gone(RiodConnection *conn, const RioMessage *m,
+                     uint8_t status)
+{
+    RioMessage gone;
+
+    rio_message_init(&gone, RIO_OP_SESSION_GONE, 0, 0);
+    gone.ids = m->ids;
+    gone.epoch = m->epoch;
+    riod_set_reason(&gone, status, rio_status_text(status));
+    riod_connection_control_locked(conn, &gone);
+}
+
+/* Hand a message over to the home of its module */
+typedef struct RouteTask {
+    RiodTask task;
+    RiodSession *session;
+    RioMessage message;
+    uint8_t payload[];
+} RouteTask;
+
+static void queue_left_locked(RiodConnection *conn, RiodSession *s)
+{
+    s->queued--;
+    conn->queued--;
+    if (conn->paused && conn->queued <= RIOD_QUEUE_LOW) {
+        riod_connection_wake_locked(conn);
+    }
+}
+
+static void dispatch_locked(RiodSession *s, const RioMessage *m)
+{
+    if (m->op == RIO_OP_DETACH) {
+        riod_detach(s, m);
+    } else {
+        riod_route(s, m);
+    }
+}
+
+static void route_task_run(RiodTask *task)
+{
+    RouteTask *t = container_of(task, RouteTask, task);
+    RiodSession *s = t->session;
+    RiodConnection *conn = s->conn;
+
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        queue_left_locked(conn, s);
+        if (!s->ended) {
+            dispatch_locked(s, &t->message);
+            riod_connection_send_locked(conn);
+        }
+    }
+    riod_session_unref(s);
+    g_free(t);
+}
+
+static void hand_over(RiodConnection *conn, RiodSession *s,
+                      const RioMessage *m)
+{
+    RouteTask *t = g_malloc(sizeof(*t) + m->payload.len);
+
+    t->task.run = route_task_run;
+    t->session = riod_session_ref(s);
+    t->message = *m;
+    t->message.payload.data = t->payload;
+    if (m->payload.len) {
+        memcpy(t->payload, m->payload.data, m->payload.len);
+    }
+    s->queued++;
+    conn->queued++;
+    if (conn->queued >= RIOD_QUEUE_HIGH) {
+        conn->paused = true;
+        riod_connection_wake_locked(conn);
+    }
+    riod_home_post(s->inst->home, &t->task);
+}
+
+/*
+ * Room in the log that an acknowledgement made.  The home fills it when it
+ * looks at its dirty sessions next; wake it if that is somebody else.
+ */
+typedef struct RoomTask {
+    RiodTask task;
+    RiodSession *session;
+} RoomTask;
+
+static void room_task_run(RiodTask *task)
+{
+    RoomTask *t = container_of(task, RoomTask, task);
+    RiodConnection *conn = t->session->conn;
+
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        if (!t->session->ended &&
+            riod_session_push_irqs_locked(t->session)) {
+            riod_connection_send_locked(conn);
+        }
+    }
+    riod_session_unref(t->session);
+    g_free(t);
+}
+
+static void use_room(RiodConnection *conn, RiodSession *s)
+{
+    RoomTask *t;
+
+    s->want_room = false;
+    if (s->inst->home == conn->home) {
+        riod_session_push_irqs_locked(s);
+        return;
+    }
+    t = g_new(RoomTask, 1);
+    t->task.run = room_task_run;
+    t->session = riod_session_ref(s);
+    riod_home_post(s->inst->home, &t->task);
+}
+
+static bool session_message(RiodConnection *conn, RiodSession *s,
+                            const RioMessage *m, RioError *err)
+{
+    switch (rio_session_receive(s->rio, m, err)) {
+    case RIO_RECEIVE_DELIVER:
+        if (likely(s->inst->home == conn->home && !s->queued)) {
+            dispatch_locked(s, m);
+        } else {
+            hand_over(conn, s, m);
+        }
+        break;
+    case RIO_RECEIVE_DROP:
+        break;
+    case RIO_RECEIVE_BAD:
+        if (err->status != RIO_STATUS_STALE_EPOCH) {
+            return false;
+        }
+        say_gone(conn, m, RIO_STATUS_STALE_EPOCH);
+        break;
+    }
+    if (unlikely(s->want_room)) {
+        use_room(conn, s);
+    }
+    return true;
+}
+
+bool riod_deliver(RiodConnection *conn, const RioMessage *m, RioError *err)
+{
+    RiodSession *s;
+
+    switch (m->op) {
+    case RIO_OP_ATTACH:
+        riod_attach(conn, m);
+        return true;
+    case RIO_OP_RESUME:
+        riod_resume(conn, m);
+        return true;
+    }
+    s = find_session(conn, &m->ids);
+    if (likely(s)) {
+        return session_message(conn, s, m, err);
+    }
+    trace_riod_connection_no_session(conn->number, rio_op_name(m->op),
+                                     m->ids.vm, m->ids.module);
+    if (m->op != RIO_OP_ACK) {
+        say_gone(conn, m, RIO_STATUS_UNKNOWN_SESSION);
+    }
+    return true;
+}
