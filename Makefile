@@ -29,7 +29,7 @@ all: configured   ## build QEMU, the server and the disk tools (the default)
 help:             ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | sort | expand -t 16
 	@echo
-	@echo "Variables: SCRIPT=FILE DESTDIR=DIR JOBS=N V=1"
+	@echo "Variables: SCRIPT=FILE MINUTES=N SEED=N DESTDIR=DIR JOBS=N V=1"
 
 run: all       ## boot a Debian guest whose console is remote (SCRIPT=FILE)
 	@$(tools)/run-guest $(if $(SCRIPT),--script '$(SCRIPT)')
@@ -51,7 +51,7 @@ bench: needs-check all ## measure, and print the table of all figures
 fuzz: needs-check all ## feed both ends bad input for a long time (MINUTES=N)
 	@tests/remote-io/fuzz/run
 
-soak: needs-check all ## load a guest and its server for hours (MINUTES=N)
+soak: needs-check all ## load a guest over a network that breaks (MINUTES=N SEED=N)
 	@tests/remote-io/soak/run
 
 install: all      ## install into $(DESTDIR) and the prefix
