@@ -77,15 +77,16 @@ class FlatGuest:
         self._line = self.vm.child.accept(self._listener, timeout)
         self._line.settimeout(timeout)
         self._stream = self._line.makefile('rb')
-        self._wait_ready()
+        self.wait_ready()
         return self
 
     def reset(self):
         """Reset the machine; it answers afterwards, and knows nothing."""
         self.qmp.cmd('system_reset')
-        self._wait_ready()
+        self.wait_ready()
 
-    def _wait_ready(self):
+    def wait_ready(self):
+        """Wait until it has started, again if it was reset."""
         while self._read_line() != 'ready':
             pass                        # The end of what was before.
         answer = self.ask('id')
