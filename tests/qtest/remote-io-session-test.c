@@ -584,6 +584,8 @@ int main(int argc, char **argv)
                         GINT_TO_POINTER(TO_CLIENT), test_cut_after_any_byte);
     qtest_add_data_func("/remote-io/session/cut-while-resuming/to-server",
                         GINT_TO_POINTER(TO_SERVER), test_cut_while_resuming);
+    qtest_add_data_func("/remote-io/session/cut-while-resuming/to-client",
+                        GINT_TO_POINTER(TO_CLIENT), test_cut_while_resuming);
     qtest_add_func("/remote-io/session/posted-stores-wait-for-the-link",
                    test_posted_stores_wait_for_the_link);
     for (int i = 0; i < ARRAY_SIZE(policies); i++) {
