@@ -8,6 +8,14 @@
 #include "qapi/error.h"
 #include "system/iothread.h"
 #include "internal.h"
+
+/*
+ * How long the default home polls before it sleeps, when that paid off
+ * lately.  It is halved each time it did not: QEMU's own default would forget
+ * all at once, and a client that is interrupted for a moment would find the
+ * server asleep for its next few accesses.
+ */
+#define POLL_MAX_NS 65536
 #include "trace.h"
 
 static QLIST_HEAD(, RiodHome) homes = QLIST_HEAD_INITIALIZER(homes);
@@ -146,6 +154,8 @@ RiodHome *riod_home_default(void)
     if (!home) {
         home = home_new(NULL, iothread_create("remote-io-worker",
                                               &error_fatal));
+        aio_context_set_poll_params(home->ctx, POLL_MAX_NS, 2, 2,
+                                    &error_abort);
     }
     return home;
 }
