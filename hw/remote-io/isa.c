@@ -9,6 +9,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "exec/ioport.h"
 #include "hw/acpi/acpi_aml_interface.h"
 #include "hw/isa/isa.h"
 #include "hw/qdev-properties.h"
@@ -20,6 +21,12 @@
 OBJECT_DECLARE_SIMPLE_TYPE(RemoteIOISAState, REMOTE_IO_ISA)
 
 #define ISA_UNSET UINT32_MAX
+
+#define ISA_PORTS 0x10000
+
+/* Where a PC has the memory of its cards; RAM is on both sides */
+#define ISA_MEMORY_START 0xa0000
+#define ISA_MEMORY_END 0x100000
 
 /* Unique ids in ACPI start beyond those of the machine's own devices */
 #define ISA_FIRST_UID 0x10
@@ -45,20 +52,68 @@ static uint32_t remote_io_isa_irq(RemoteIOISAState *s)
     return s->irq != ISA_UNSET ? s->irq : s->core.desc.isa_irq;
 }
 
+/* What of the machine is between @base and @end, NULL if nothing is */
+static MemoryRegion *find_taken(MemoryRegion *space, hwaddr base, hwaddr end)
+{
+    hwaddr at;
+
+    for (at = base; at < end; at++) {
+        MemoryRegion *mr = memory_region_find(space, at, 1).mr;
+
+        if (!mr) {
+            continue;
+        }
+        memory_region_unref(mr);    /* held by where it is mapped, and BQL */
+        if (mr->ops != &unassigned_io_ops) {
+            return mr;
+        }
+    }
+    return NULL;
+}
+
+/*
+ * The server says where a region is, and must not put it over memory or
+ * devices of the machine: it would be told what the guest does there.
+ */
+static bool check_place(RemoteIOISAState *s, unsigned i, Error **errp)
+{
+    const RioRegion *info = &s->core.region[i].info;
+    bool pio = info->kind == RIO_REGION_PIO;
+    uint64_t base = remote_io_isa_base(s, i);
+    uint64_t start = pio ? 0 : ISA_MEMORY_START;
+    uint64_t end = pio ? ISA_PORTS : ISA_MEMORY_END;
+    MemoryRegion *taken;
+
+    if (base < start || base > end || info->size > end - base) {
+        error_setg(errp, "region %u of module '%s' (0x%" PRIx64 " bytes at "
+                   "0x%" PRIx64 ") lies beyond the %s of the ISA bus, 0x%"
+                   PRIx64 " to 0x%" PRIx64 "%s", info->index, s->core.module,
+                   info->size, base, pio ? "ports" : "memory", start, end - 1,
+                   i ? "" : ": use another iobase");
+        return false;
+    }
+    taken = find_taken(pio ? isa_address_space_io(ISA_DEVICE(s))
+                           : isa_address_space(ISA_DEVICE(s)),
+                       base, base + info->size);
+    if (taken) {
+        error_setg(errp, "region %u of module '%s' cannot be at %s 0x%" PRIx64
+                   " to 0x%" PRIx64 ": '%s' of this machine is there; %sleave "
+                   "that out (-nodefaults leaves out much), or set another "
+                   "address in the server", info->index, s->core.module,
+                   pio ? "ports" : "memory", base, base + info->size - 1,
+                   memory_region_name(taken),
+                   i ? "" : "use another iobase, ");
+        return false;
+    }
+    return true;
+}
+
 static bool remote_io_isa_check(RemoteIOISAState *s, Error **errp)
 {
     unsigned i;
 
     for (i = 0; i < s->core.num_regions; i++) {
-        const RioRegion *info = &s->core.region[i].info;
-        uint64_t base = remote_io_isa_base(s, i);
-        uint64_t end = info->kind == RIO_REGION_PIO ? 0x10000 : 1ull << 32;
-
-        if (base > end || info->size > end - base) {
-            error_setg(errp, "region %u of module '%s' (0x%" PRIx64 " bytes "
-                       "at 0x%" PRIx64 ") lies beyond the ISA bus: use "
-                       "another iobase", info->index, s->core.module,
-                       info->size, base);
+        if (!check_place(s, i, errp)) {
             return false;
         }
     }
