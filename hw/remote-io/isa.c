@@ -176,14 +176,32 @@ static void remote_io_isa_unrealize(DeviceState *dev)
     remote_io_core_unrealize(&s->core);
 }
 
+/* As ACPI has it: ABC0123 (an EISA id) or ABCD0123; NULL: it is neither */
+static Aml *build_hid(const char *hid)
+{
+    static const char upper[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    static const char upper_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    static const char hex[] = "0123456789ABCDEF";
+    size_t len = strlen(hid);
+
+    if (len == 7 && strspn(hid, upper) >= 3 && strspn(hid + 3, hex) == 4) {
+        return aml_eisaid(hid);
+    }
+    if (len == 8 && strspn(hid, upper_digits) >= 4 &&
+        strspn(hid + 4, hex) == 4) {
+        return aml_string("%s", hid);
+    }
+    return NULL;
+}
+
 static void remote_io_isa_build_aml(AcpiDevAmlIf *adev, Aml *scope)
 {
     RemoteIOISAState *s = REMOTE_IO_ISA(adev);
-    const char *hid = s->core.desc.acpi_hid;
+    Aml *hid = build_hid(s->core.desc.acpi_hid);
     unsigned i;
     Aml *dev, *crs;
 
-    if (!hid[0]) {
+    if (!hid) {
         return;
     }
     crs = aml_resource_template();
@@ -203,10 +221,7 @@ static void remote_io_isa_build_aml(AcpiDevAmlIf *adev, Aml *scope)
         aml_append(crs, aml_irq_no_flags(remote_io_isa_irq(s)));
     }
     dev = aml_device("RI%02X", s->uid);
-    /* Seven characters of the form ABC0123 are an EISA id */
-    aml_append(dev, aml_name_decl("_HID", strlen(hid) == 7 ? aml_eisaid(hid)
-                                                           : aml_string("%s",
-                                                                        hid)));
+    aml_append(dev, aml_name_decl("_HID", hid));
     aml_append(dev, aml_name_decl("_UID", aml_int(s->uid)));
     aml_append(dev, aml_name_decl("_STA", aml_int(0xf)));
     aml_append(dev, aml_name_decl("_CRS", crs));
