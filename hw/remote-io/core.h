@@ -177,7 +177,7 @@ struct RemoteIOCore {
 
     RemoteIOWaiterList waiters;
     unsigned num_waiting, num_unsubmitted, num_parked;
-    QemuCond idle;              /* an access left while stopping */
+    QemuCond idle;              /* stopping: an access left, parked */
     uint32_t next_tag;
     uint64_t abandoned;         /* replies that nobody waits for any more */
 

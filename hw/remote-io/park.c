@@ -253,6 +253,9 @@ void remote_io_park(RemoteIOCore *s, RemoteIOWaiter *w)
         w->parked = true;
         s->num_parked++;
         s->stats.parked++;
+        if (s->stopping) {
+            qemu_cond_broadcast(&s->idle);
+        }
     }
     trace_remote_io_park(s->name, w->tag);
     keep = keep_new(s);
