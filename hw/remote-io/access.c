@@ -140,6 +140,9 @@ static void resign(RemoteIOCore *s, RemoteIOWaiter *w)
         return;
     }
     qatomic_set(&s->leader, NULL);
+    if (s->detaching) {
+        qemu_cond_broadcast(&s->idle);
+    }
     QTAILQ_FOREACH(other, &s->waiters, next) {
         if (other != w && !other->done && !other->parked) {
             remote_io_wake_locked(other);
@@ -235,7 +238,7 @@ static void leave_locked(RemoteIOCore *s, RemoteIOWaiter *w)
         s->stats.failed++;
     }
     if (s->stopping) {
-        qemu_cond_signal(&s->idle);
+        qemu_cond_broadcast(&s->idle);
     }
 }
 

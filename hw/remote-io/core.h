@@ -177,7 +177,7 @@ struct RemoteIOCore {
 
     RemoteIOWaiterList waiters;
     unsigned num_waiting, num_unsubmitted, num_parked;
-    QemuCond idle;              /* stopping: an access left, parked */
+    QemuCond idle;              /* stopping: an access left, parked, resigned */
     uint32_t next_tag;
     uint64_t abandoned;         /* replies that nobody waits for any more */
 

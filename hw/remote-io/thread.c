@@ -28,6 +28,9 @@
 
 #define DETACH_NS (300 * SCALE_MS)
 
+/* How often the detaching thread looks whether an access still receives */
+#define LEAD_MS 10
+
 static int64_t now_ms(void)
 {
     return remote_io_now_ns() / SCALE_MS;
@@ -241,17 +244,30 @@ static int64_t work(RemoteIOCore *s)
     return next;
 }
 
+/*
+ * Until no access receives.  All of them have failed, so the one that does
+ * leaves when its slice is over, if nobody wakes it before.
+ */
+static void await_lead_locked(RemoteIOCore *s)
+{
+    while (s->leader) {
+        qemu_cond_timedwait(&s->idle, &s->lock, LEAD_MS);
+    }
+}
+
 static void detach_locked(RemoteIOCore *s)
 {
     int64_t deadline = remote_io_now_ns() + DETACH_NS;
-    RemoteIOConn *conn = s->conn;
     RioMessage m = { .op = RIO_OP_DETACH };
+    RemoteIOConn *conn;
 
+    await_lead_locked(s);
+    conn = s->conn;
     if (!conn) {
         return;
     }
     conn->refs++;
-    s->leader = s;
+    qatomic_set(&s->leader, s);
     m.ids = *rio_session_ids(s->session);
     m.epoch = rio_session_epoch(s->session);
     rio_link_send(conn->link, &m);
@@ -274,7 +290,7 @@ static void detach_locked(RemoteIOCore *s)
         remote_io_flush_locked(s);
         remote_io_conn_lost_locked(s, "device was unplugged");
     }
-    s->leader = NULL;
+    qatomic_set(&s->leader, NULL);
     remote_io_conn_unref_locked(s, conn);
 }
 
