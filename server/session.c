@@ -405,6 +405,24 @@ static void refuse_resume(RiodConnection *conn, const RioMessage *resume,
     riod_connection_control_locked(conn, &m);
 }
 
+/*
+ * Both locks held: what is under way to the module of @s counts for @conn from
+ * now on, so that nobody else would see @old fall below its limit.
+ */
+static void session_move_queue(RiodSession *s, RiodConnection *old,
+                               RiodConnection *conn)
+{
+    old->queued -= s->queued;
+    conn->queued += s->queued;
+    if (old->paused && old->queued <= RIOD_QUEUE_LOW) {
+        riod_connection_wake_locked(old);
+    }
+    if (conn->queued >= RIOD_QUEUE_HIGH) {
+        conn->paused = true;
+        riod_connection_wake_locked(conn);
+    }
+}
+
 /* Both locks held */
 static bool session_take_over(RiodSession *s, RiodConnection *old,
                               RiodConnection *conn, const RioMessage *resume)
@@ -426,8 +444,7 @@ static bool session_take_over(RiodSession *s, RiodConnection *old,
         refuse_resume(conn, resume, &err);
         return false;
     }
-    old->queued -= s->queued;
-    conn->queued += s->queued;
+    session_move_queue(s, old, conn);
     there = session_leave_locked(s, old);
     rio_message_init(&m, RIO_OP_RESUME_REPLY, 0, resume->tag);
     m.ids = s->ids;
