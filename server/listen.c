@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include <sys/un.h>
 #include "qapi/error.h"
+#include "qemu/cutils.h"
 #include "qemu/sockets.h"
 #include "io/net-listener.h"
 #include "internal.h"
@@ -16,13 +17,36 @@
 static GPtrArray *listeners;    /* QIONetListener */
 
 /*
+ * Without waiting: a server that is stopped, and whose queue is full, would
+ * never answer, but it is there.
+ */
+static bool somebody_listens(const char *path)
+{
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    bool there;
+    int fd;
+
+    if (strlen(path) >= sizeof(un.sun_path)) {
+        return false;                   /* listening will say so */
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return false;
+    }
+    pstrcpy(un.sun_path, sizeof(un.sun_path), path);
+    there = connect(fd, (struct sockaddr *)&un, sizeof(un)) == 0 ||
+            errno == EAGAIN;
+    close(fd);
+    return there;
+}
+
+/*
  * Listening replaces what is at a path.  That may be the socket of a server
  * that runs, or a file that somebody needs.
  */
 static bool path_is_free(const UnixSocketAddress *addr, Error **errp)
 {
     struct stat st;
-    int fd;
 
 #ifdef CONFIG_LINUX
     if (addr->has_abstract && addr->abstract) {
@@ -37,10 +61,8 @@ static bool path_is_free(const UnixSocketAddress *addr, Error **errp)
                    addr->path);
         return false;
     }
-    fd = unix_connect(addr->path, NULL);
-    if (fd >= 0) {
-        close(fd);
-        error_setg(errp, "another server answers at '%s': end it, or name "
+    if (somebody_listens(addr->path)) {
+        error_setg(errp, "another server is at '%s': end it, or name "
                    "another path", addr->path);
         return false;
     }
