@@ -177,7 +177,8 @@ RemoteIOConn *remote_io_connect(RemoteIOCore *s, int64_t timeout_ms,
     Error *err = NULL;
 
     conn->refs = 1;
-    conn->transport = rio_transport_connect(s->server, timeout_ms, &err);
+    conn->transport = rio_transport_connect(s->server, timeout_ms,
+                                            &s->detaching, &err);
     if (!conn->transport) {
         error_setg(errp, "%s; does a remote-io-server listen there?",
                    error_get_pretty(err));

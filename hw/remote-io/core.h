@@ -163,7 +163,7 @@ struct RemoteIOCore {
 
     QemuMutex lock;             /* protects all that follows */
     bool stopping;              /* unplug: no access waits any more */
-    bool detaching;             /* the thread shall detach and end */
+    bool detaching;             /* the thread shall end; read without lock */
 
     RemoteIOConn *conn;         /* NULL while there is none */
     RioSession *session;
@@ -300,7 +300,7 @@ void remote_io_schedule_retry_locked(RemoteIOCore *s);
 /* The connection is of no use any more; the thread makes a new one */
 void remote_io_conn_lost_locked(RemoteIOCore *s, const char *reason);
 
-/* connect.c: blocking, without lock; *@abort is looked at in between */
+/* connect.c: blocking, without lock; ends early once @detaching is set */
 RemoteIOConn *remote_io_connect(RemoteIOCore *s, int64_t timeout_ms,
                                 Error **errp);
 void remote_io_conn_free(RemoteIOConn *conn);

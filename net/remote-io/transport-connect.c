@@ -18,12 +18,39 @@
 #include "qapi/clone-visitor.h"
 #include "qapi/error.h"
 #include "qapi/qapi-visit-sockets.h"
+#include "qemu/atomic.h"
 #include "qemu/cutils.h"
 #include "io/dns-resolver.h"
 #include "net/remote-io/transport-internal.h"
 
 /* A Unix listener whose queue is full cannot be waited for, only asked */
 #define UNIX_RETRY_NS 2000000
+
+/* How soon a wait notices that its result is not wanted any more */
+#define SLICE_NS 20000000
+
+static bool cancelled(const RioPatience *p)
+{
+    return p->cancel && qatomic_read(p->cancel);
+}
+
+/* 0: stop waiting */
+static int64_t left_ns(const RioPatience *p)
+{
+    return cancelled(p) ? 0 :
+           MAX(p->deadline_us - g_get_monotonic_time(), 0) * 1000;
+}
+
+static int64_t slice_ns(const RioPatience *p)
+{
+    return MIN(left_ns(p), SLICE_NS);
+}
+
+/* Returns: -errno that says why the waiting ended */
+static int out_of_patience(const RioPatience *p)
+{
+    return cancelled(p) ? -ECANCELED : -ETIMEDOUT;
+}
 
 /* --- names --- */
 
@@ -88,15 +115,15 @@ static gpointer lookup_thread(gpointer opaque)
     return NULL;
 }
 
-/* True when the lookup ended before @deadline_us; else it is not ours now */
-static bool lookup_wait(Lookup *lookup, int64_t deadline_us)
+/* True when the lookup ended before patience did; else it is not ours now */
+static bool lookup_wait(Lookup *lookup, const RioPatience *p)
 {
     bool done;
 
     g_mutex_lock(&lookup->lock);
-    while (!lookup->done &&
-           g_cond_wait_until(&lookup->cond, &lookup->lock, deadline_us)) {
-        continue;
+    while (!lookup->done && left_ns(p)) {
+        g_cond_wait_until(&lookup->cond, &lookup->lock,
+                          g_get_monotonic_time() + slice_ns(p) / 1000);
     }
     done = lookup->done;
     lookup->abandoned = !done;
@@ -105,7 +132,7 @@ static bool lookup_wait(Lookup *lookup, int64_t deadline_us)
 }
 
 /* All addresses of a name, or NULL with *@errp set. */
-static SocketAddress **resolve(const SocketAddress *addr, int64_t deadline_us,
+static SocketAddress **resolve(const SocketAddress *addr, const RioPatience *p,
                                size_t *count, Error **errp)
 {
     Lookup *lookup = g_new0(Lookup, 1);
@@ -115,9 +142,9 @@ static SocketAddress **resolve(const SocketAddress *addr, int64_t deadline_us,
     g_cond_init(&lookup->cond);
     lookup->addr = QAPI_CLONE(SocketAddress, addr);
     g_thread_unref(g_thread_new("rio-lookup", lookup_thread, lookup));
-    if (!lookup_wait(lookup, deadline_us)) {
-        error_setg(errp, "the name '%s' could not be looked up in time",
-                   addr->u.inet.host);
+    if (!lookup_wait(lookup, p)) {
+        error_setg(errp, "the name '%s' could not be looked up in time%s",
+                   addr->u.inet.host, cancelled(p) ? ": cancelled" : "");
         return NULL;
     }
     if (lookup->err) {
@@ -240,20 +267,15 @@ int rio_poll(int fd, short events, int64_t timeout_ns)
                                                                  : 0;
 }
 
-static int64_t left_ns(int64_t deadline_us)
-{
-    return MAX(deadline_us - g_get_monotonic_time(), 0) * 1000;
-}
-
 /* Returns: 0 or -errno of the connection attempt that has begun on @fd */
-static int await_connected(int fd, int64_t deadline_us)
+static int await_connected(int fd, const RioPatience *p)
 {
     socklen_t len = sizeof(int);
     int err = 0;
 
-    while (!rio_poll(fd, POLLOUT, left_ns(deadline_us))) {
-        if (!left_ns(deadline_us)) {
-            return -ETIMEDOUT;
+    while (!rio_poll(fd, POLLOUT, slice_ns(p))) {
+        if (!left_ns(p)) {
+            return out_of_patience(p);
         }
     }
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 ? -errno
@@ -265,22 +287,28 @@ static int await_connected(int fd, int64_t deadline_us)
  * once; every other kind of socket is waited for.
  */
 static int connect_fd(int fd, const AnySockaddr *to, socklen_t len,
-                      int64_t deadline_us)
+                      const RioPatience *p)
 {
     while (connect(fd, &to->any, len) < 0) {
         if (errno == EINPROGRESS) {
-            return await_connected(fd, deadline_us);
+            return await_connected(fd, p);
         }
-        if (errno == EAGAIN && left_ns(deadline_us)) {
-            g_usleep(MIN(UNIX_RETRY_NS, left_ns(deadline_us)) / 1000);
+        if (errno == EAGAIN && left_ns(p)) {
+            g_usleep(MIN(UNIX_RETRY_NS, left_ns(p)) / 1000);
         } else if (errno != EINTR) {
-            return errno == EAGAIN ? -ETIMEDOUT : -errno;
+            return errno == EAGAIN ? out_of_patience(p) : -errno;
         }
     }
     return 0;
 }
 
-static int connect_one(const SocketAddress *addr, int64_t deadline_us,
+static const char *failure_text(int err)
+{
+    return err == -ETIMEDOUT ? "no answer in time" :
+           err == -ECANCELED ? "cancelled" : strerror(-err);
+}
+
+static int connect_one(const SocketAddress *addr, const RioPatience *p,
                        Error **errp)
 {
     AnySockaddr to;
@@ -296,11 +324,10 @@ static int connect_one(const SocketAddress *addr, int64_t deadline_us,
         error_setg_errno(errp, errno, "no socket");
         return -1;
     }
-    err = connect_fd(fd, &to, len, deadline_us);
+    err = connect_fd(fd, &to, len, p);
     if (err < 0) {
         close(fd);
-        error_setg(errp, "%s", err == -ETIMEDOUT ? "no answer in time"
-                                                 : strerror(-err));
+        error_setg(errp, "%s", failure_text(err));
         return -1;
     }
     return fd;
@@ -313,17 +340,18 @@ static int connect_one(const SocketAddress *addr, int64_t deadline_us,
  * left, so that a dead one does not use up that of the next.
  */
 static int connect_any(SocketAddress **found, size_t count,
-                       int64_t deadline_us, Error **errp)
+                       const RioPatience *p, Error **errp)
 {
     Error *err = NULL;
     int fd = -1;
 
     for (size_t i = 0; i < count && fd < 0; i++) {
         int64_t now = g_get_monotonic_time();
-        int64_t share = MAX(deadline_us - now, 0) / (int64_t)(count - i);
+        int64_t left = MAX(p->deadline_us - now, 0);
+        RioPatience share = { now + left / (int64_t)(count - i), p->cancel };
 
         error_free(g_steal_pointer(&err));
-        fd = connect_one(found[i], now + share, &err);
+        fd = connect_one(found[i], &share, &err);
     }
     if (fd < 0) {
         error_propagate(errp, err);
@@ -334,7 +362,7 @@ static int connect_any(SocketAddress **found, size_t count,
 }
 
 /* A literal address needs no thread for its lookup. */
-int rio_connect(const SocketAddress *addr, int64_t deadline_us, Error **errp)
+int rio_connect(const SocketAddress *addr, const RioPatience *p, Error **errp)
 {
     SocketAddress **found;
     size_t count = 0;
@@ -345,13 +373,13 @@ int rio_connect(const SocketAddress *addr, int64_t deadline_us, Error **errp)
     }
     if (addr->type != SOCKET_ADDRESS_TYPE_INET ||
         g_hostname_is_ip_address(addr->u.inet.host)) {
-        return connect_one(addr, deadline_us, errp);
+        return connect_one(addr, p, errp);
     }
-    found = resolve(addr, deadline_us, &count, errp);
+    found = resolve(addr, p, &count, errp);
     if (!found) {
         return -1;
     }
-    fd = connect_any(found, count, deadline_us, errp);
+    fd = connect_any(found, count, p, errp);
     free_found(found, count);
     return fd;
 }

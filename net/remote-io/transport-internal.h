@@ -9,11 +9,14 @@
 
 #include "net/remote-io/transport.h"
 
-/*
- * A connected socket for @addr, ready by @deadline_us (of
- * g_get_monotonic_time()), or -1 with *@errp set.
- */
-int rio_connect(const SocketAddress *addr, int64_t deadline_us, Error **errp);
+/* How long to wait for a connection */
+typedef struct RioPatience {
+    int64_t deadline_us;        /* of g_get_monotonic_time() */
+    const bool *cancel;         /* no longer once this is true; may be NULL */
+} RioPatience;
+
+/* A connected socket for @addr within @p, or -1 with *@errp set */
+int rio_connect(const SocketAddress *addr, const RioPatience *p, Error **errp);
 
 /* Wait for @events of poll() on @fd; the events, 0 after @timeout_ns */
 int rio_poll(int fd, short events, int64_t timeout_ns);

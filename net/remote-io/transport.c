@@ -96,12 +96,13 @@ RioTransport *rio_transport_new(QIOChannelSocket *ioc, Error **errp)
 
 /* The address is named once, here, whatever went wrong below. */
 RioTransport *rio_transport_connect(const SocketAddress *addr,
-                                    int64_t timeout_ms, Error **errp)
+                                    int64_t timeout_ms, const bool *cancel,
+                                    Error **errp)
 {
     g_autofree char *text = rio_address_text(addr);
+    RioPatience p = { g_get_monotonic_time() + timeout_ms * 1000, cancel };
     QIOChannelSocket *ioc;
-    int fd = rio_connect(addr, g_get_monotonic_time() + timeout_ms * 1000,
-                         errp);
+    int fd = rio_connect(addr, &p, errp);
 
     if (fd < 0) {
         error_prepend(errp, "cannot connect to %s: ", text);

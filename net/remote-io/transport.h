@@ -35,12 +35,14 @@ char *rio_address_text(const SocketAddress *addr);
 /**
  * rio_transport_connect:
  * @timeout_ms: give up after this time (each address of a name shares it)
+ * @cancel: give up soon after another thread sets this (qatomic); or NULL
  *
  * Blocks; call it from a thread that may.  Needs neither BQL nor main loop.
  * Returns: NULL with *@errp naming the address and the cause.
  */
 RioTransport *rio_transport_connect(const SocketAddress *addr,
-                                    int64_t timeout_ms, Error **errp);
+                                    int64_t timeout_ms, const bool *cancel,
+                                    Error **errp);
 
 /* Take over an accepted (or paired) connection; takes a reference of @ioc */
 RioTransport *rio_transport_new(QIOChannelSocket *ioc, Error **errp);

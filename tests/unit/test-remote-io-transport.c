@@ -10,11 +10,13 @@
 
 #include "qapi/error.h"
 #include "qapi/qapi-types-sockets.h"
+#include "qemu/atomic.h"
 #include "qemu/module.h"
 #include "qemu/sockets.h"
 #include "net/remote-io/transport.h"
 
 #define TIMEOUT_MS  5000
+#define HOUR_MS     3600000
 #define SECOND_NS   1000000000ll
 
 /* A kind of socket; @listen_on has %s for a temporary folder */
@@ -65,7 +67,7 @@ static RioTransport *connect_to(const char *text, int64_t timeout_ms,
 {
     g_autoptr(SocketAddress) addr = rio_address_parse(text, &error_abort);
 
-    return rio_transport_connect(addr, timeout_ms, errp);
+    return rio_transport_connect(addr, timeout_ms, NULL, errp);
 }
 
 static RioTransport *from_fd(int fd)
@@ -385,27 +387,78 @@ static void test_refusal_names_the_address(void)
     error_free(err);
 }
 
+/* Connections to @text until its queue is full, and so *@err */
+static GPtrArray *fill_queue(const char *text, Error **err)
+{
+    GPtrArray *made =
+        g_ptr_array_new_with_free_func((GDestroyNotify)rio_transport_free);
+    RioTransport *t;
+
+    while ((t = connect_to(text, 100, err))) {
+        g_ptr_array_add(made, t);
+        g_assert_cmpuint(made->len, <, 10000);
+    }
+    return made;
+}
+
 /* A listener whose queue is full answers nobody, as a dead host does */
 static void test_connect_gives_up_in_time(void)
 {
     g_autofree char *dir = g_dir_make_tmp("remote-io-XXXXXX", NULL);
     g_autofree char *text = g_strdup_printf("unix:%s/socket", dir);
     QIOChannelSocket *listener = listen_on(text, &error_abort);
-    g_autoptr(GPtrArray) made = g_ptr_array_new();
-    RioTransport *t;
     Error *err = NULL;
+    g_autoptr(GPtrArray) made = fill_queue(text, &err);
 
-    while ((t = connect_to(text, 100, &err))) {
-        g_ptr_array_add(made, t);
-        g_assert_cmpuint(made->len, <, 10000);
-    }
     g_assert_nonnull(strstr(error_get_pretty(err), "no answer in time"));
     g_assert_nonnull(strstr(error_get_pretty(err), text));
     error_free(err);
-    while (made->len) {
-        rio_transport_free(g_ptr_array_remove_index(made, made->len - 1));
-    }
     object_unref(OBJECT(listener));
+    unlink(text + strlen("unix:"));
+    rmdir(dir);
+}
+
+typedef struct Attempt {
+    const char *text;
+    bool cancel;                /* qatomic */
+    Error *err;
+} Attempt;
+
+static gpointer attempt(gpointer opaque)
+{
+    Attempt *a = opaque;
+    g_autoptr(SocketAddress) addr = rio_address_parse(a->text, &error_abort);
+
+    return rio_transport_connect(addr, HOUR_MS, &a->cancel, &a->err);
+}
+
+/* The test's time is up long before that of the attempt */
+static void check_cancel(const char *listen)
+{
+    QIOChannelSocket *listener = listen_on(listen, &error_abort);
+    g_autofree char *text = address_of(listener);
+    Error *err = NULL;
+    g_autoptr(GPtrArray) made = fill_queue(text, &err);
+    Attempt a = { .text = text };
+    GThread *thread;
+
+    error_free(err);
+    thread = g_thread_new("attempt", attempt, &a);
+    qatomic_set(&a.cancel, true);
+    g_assert_null(g_thread_join(thread));
+    g_assert_nonnull(strstr(error_get_pretty(a.err), "cancelled"));
+    g_assert_nonnull(strstr(error_get_pretty(a.err), text));
+    error_free(a.err);
+    object_unref(OBJECT(listener));
+}
+
+static void test_connect_can_be_cancelled(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("remote-io-XXXXXX", NULL);
+    g_autofree char *text = g_strdup_printf("unix:%s/socket", dir);
+
+    check_cancel("tcp:127.0.0.1:0");
+    check_cancel(text);
     unlink(text + strlen("unix:"));
     rmdir(dir);
 }
@@ -525,6 +578,7 @@ int main(int argc, char **argv)
 #define T(name, func) g_test_add_func("/remote-io/transport/" name, func)
     T("refusal-names-the-address", test_refusal_names_the_address);
     T("connect-gives-up-in-time", test_connect_gives_up_in_time);
+    T("connect-can-be-cancelled", test_connect_can_be_cancelled);
     T("name-is-looked-up", test_name_is_looked_up);
     T("unknown-name-is-named", test_unknown_name_is_named);
     T("address-survives-a-round-trip", test_address_survives_a_round_trip);

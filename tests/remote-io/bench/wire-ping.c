@@ -212,7 +212,7 @@ static RioTransport *start_self(const char *kind)
         qapi_free_SocketAddress(addr);
         addr = socket_local_address(fd, &error_fatal);
     }
-    t = rio_transport_connect(addr, CONNECT_MS, &err);
+    t = rio_transport_connect(addr, CONNECT_MS, NULL, &err);
     if (!t) {
         die("connect", err);
     }
@@ -227,7 +227,7 @@ static RioTransport *connect_to(const char *text)
 {
     g_autoptr(SocketAddress) addr = rio_address_parse(text, &error_fatal);
     Error *err = NULL;
-    RioTransport *t = rio_transport_connect(addr, CONNECT_MS, &err);
+    RioTransport *t = rio_transport_connect(addr, CONNECT_MS, NULL, &err);
 
     if (!t) {
         die("connect", err);
