@@ -366,6 +366,7 @@ bool remote_io_core_realize(RemoteIOCore *s, uint8_t bus, Error **errp)
     for (i = 0; i < s->num_regions; i++) {
         remote_io_region_init(s, &s->region[i], &s->desc.regions[i]);
     }
+    s->running = runstate_is_running();
     s->vmstate_change =
         qemu_add_vm_change_state_handler(remote_io_vm_state_change, s);
     qemu_register_reset(machine_reset, s);

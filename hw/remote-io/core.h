@@ -200,7 +200,7 @@ struct RemoteIOCore {
     /* Loss */
     bool outage;                /* REMOTE_IO_LOST was sent */
     bool failing;               /* policy fail is in force */
-    bool stop_requested;        /* the VM is being paused by us */
+    bool running;               /* the VM, as its handler last heard */
     int64_t lost_ns;            /* link or replies missed since; 0 = not */
     int64_t grace_ns;           /* the VM was resumed: be patient until */
     char *lost_reason;          /* while conn is NULL */

@@ -126,9 +126,7 @@ static void lose_state(RemoteIOCore *s)
     }
     /* Both other policies promise that no access meets a reset device */
     s->state_lost = true;
-    if (runstate_is_running()) {
-        remote_io_request_stop_locked(s);
-    }
+    remote_io_request_stop_locked(s);
 }
 
 void remote_io_fresh_locked(RemoteIOCore *s, RemoteIOConn *conn,

@@ -19,6 +19,12 @@
 #include "core.h"
 #include "trace.h"
 
+/*
+ * A command "cont" swallows a request to stop that is still on its way, so
+ * it is repeated until the machine has stopped.
+ */
+#define STOP_AGAIN_NS (100 * SCALE_MS)
+
 static int64_t timeout_ns(RemoteIOCore *s)
 {
     return (int64_t)s->loss_timeout_ms * SCALE_MS;
@@ -63,10 +69,9 @@ void remote_io_restored_locked(RemoteIOCore *s, bool state_kept)
 
 void remote_io_request_stop_locked(RemoteIOCore *s)
 {
-    if (s->stop_requested || !runstate_is_running()) {
+    if (!s->running || !runstate_is_running()) {
         return;
     }
-    s->stop_requested = true;
     qemu_system_vmstop_request_prepare();
     qemu_system_vmstop_request(RUN_STATE_IO_ERROR);
 }
@@ -82,21 +87,6 @@ void remote_io_fail_all_locked(RemoteIOCore *s)
     }
 }
 
-static void apply_policy(RemoteIOCore *s)
-{
-    switch (s->on_loss) {
-    case REMOTE_IO_LOSS_POLICY_PAUSE:
-        remote_io_request_stop_locked(s);
-        break;
-    case REMOTE_IO_LOSS_POLICY_FAIL:
-        s->failing = true;
-        remote_io_fail_all_locked(s);
-        break;
-    default:
-        break;
-    }
-}
-
 /*
  * Look at the clock; any thread.  Returns: when to look again, INT64_MAX if
  * nothing is due.
@@ -104,6 +94,8 @@ static void apply_policy(RemoteIOCore *s)
 int64_t remote_io_judge_locked(RemoteIOCore *s, int64_t now)
 {
     int64_t next = INT64_MAX;
+    bool pause = s->on_loss == REMOTE_IO_LOSS_POLICY_PAUSE;
+    bool stop = s->state_lost;
     bool overdue = false;
     RemoteIOWaiter *w;
 
@@ -123,6 +115,7 @@ int64_t remote_io_judge_locked(RemoteIOCore *s, int64_t now)
                                 : w->since_ns + timeout_ns(s);
 
         if (w->done || w->overdue) {
+            stop |= !w->done && s->outage && pause;
             continue;
         }
         if (now < due) {
@@ -138,8 +131,13 @@ int64_t remote_io_judge_locked(RemoteIOCore *s, int64_t now)
         }
         w->overdue = overdue = true;
     }
-    if (overdue) {
-        apply_policy(s);
+    if (overdue && s->on_loss == REMOTE_IO_LOSS_POLICY_FAIL) {
+        s->failing = true;
+        remote_io_fail_all_locked(s);
+    }
+    if ((stop || (overdue && pause)) && s->running) {
+        remote_io_request_stop_locked(s);
+        next = MIN(next, now + STOP_AGAIN_NS);
     }
     return next;
 }
@@ -159,10 +157,10 @@ void remote_io_vm_state_change(void *opaque, bool running, RunState state)
     RemoteIOWaiter *w;
 
     QEMU_LOCK_GUARD(&s->lock);
+    s->running = running;
     if (!running) {
         return;
     }
-    s->stop_requested = false;
     s->grace_ns = remote_io_now_ns() + timeout_ns(s);
     QTAILQ_FOREACH(w, &s->waiters, next) {
         w->since_ns = remote_io_now_ns();
