@@ -214,12 +214,32 @@ static bool message(RemoteIOCore *s, RemoteIOConn *conn, RioMessage *m)
     }
 }
 
+/*
+ * The server works, although no reply may be due: what waited was a store
+ * that had no room in the log, and an acknowledgement has made some.
+ */
+static void end_outage(RemoteIOCore *s)
+{
+    RemoteIOWaiter *w;
+
+    if (!s->outage || s->abandoned || s->state_lost) {
+        return;
+    }
+    QTAILQ_FOREACH(w, &s->waiters, next) {
+        if (w->overdue && !w->done) {
+            return;
+        }
+    }
+    remote_io_restored_locked(s, true);
+}
+
 void remote_io_dispatch_locked(RemoteIOCore *s)
 {
     RemoteIOConn *conn = s->conn;
     RIO_UNINITIALIZED RioError err;
     RIO_UNINITIALIZED RioMessage m;
     RioNextResult r;
+    bool accepted = false;
 
     if (!conn) {
         return;
@@ -229,6 +249,7 @@ void remote_io_dispatch_locked(RemoteIOCore *s)
         if (!message(s, conn, &m)) {
             break;
         }
+        accepted = true;
     }
     if (!conn->dead && r == RIO_NEXT_BAD) {
         remote_io_flush_locked(s);
@@ -240,6 +261,9 @@ void remote_io_dispatch_locked(RemoteIOCore *s)
     }
     if (!conn->dead) {
         remote_io_submit_locked(s);
+        if (accepted) {
+            end_outage(s);
+        }
         if (rio_link_tx_pending(conn->link)) {
             remote_io_flush_locked(s);
         }
