@@ -60,12 +60,14 @@ typedef struct RioDevice {
 
 /*
  * A client is one VM's device attached to the instance: a small number from
- * 0 to max_clients - 1, given to attach and reused after detach.
+ * 0 to max_clients - 1, given to attach and reused after detach.  Where a
+ * host call takes a client, this stands for all that are attached.
  */
 #define RIO_ALL_CLIENTS (~0u)
 
-/* ------------------------------------------------------------------------
- * Parameters: what --module NAME,id=...,key=value accepts
+/*
+ * Parameters: what --module NAME,id=...,key=value accepts.  The server checks
+ * names, types and that no mandatory one is missing before open is called.
  */
 
 typedef enum {
@@ -74,79 +76,123 @@ typedef enum {
     RIO_PARAM_BOOL,             /* on, off, yes, no, true, false */
 } RioParamType;
 
+/**
+ * RioParam: one parameter
+ * @name: lower case, words joined with '-'; "id" is the server's own
+ * @type: what is accepted as a value
+ * @mandatory: without it the module is not opened
+ * @fallback: value when not given, as it would be typed; NULL = none
+ * @help: one line for --module NAME,help
+ */
 typedef struct RioParam {
-    const char *name;           /* lower case, words joined with '-' */
+    const char *name;
     RioParamType type;
     bool mandatory;
-    const char *fallback;       /* value when not given; NULL = none */
-    const char *help;           /* one line for --module NAME,help */
+    const char *fallback;
+    const char *help;
 } RioParam;
 
-/* ------------------------------------------------------------------------
+/*
  * Description: what the guest will see.  The numbers are those of the wire.
  */
 
 typedef enum { RIO_MODULE_PCI = 1, RIO_MODULE_ISA = 2 } RioModuleBus;
 
+/*
+ * What a restart of the server means to a client.  STATELESS: nothing was
+ * lost, it attaches again and goes on.  VOLATILE: the device's state is gone
+ * and the client's on-loss policy decides; the safe default.
+ */
 typedef enum {
-    RIO_MODULE_STATELESS = 1,   /* after a restart of the server: nothing
-                                   was lost, clients just go on */
-    RIO_MODULE_VOLATILE = 2,    /* state is lost; the client's on-loss policy
-                                   decides.  The safe default. */
+    RIO_MODULE_STATELESS = 1,
+    RIO_MODULE_VOLATILE = 2,
 } RioModuleRestart;
 
 typedef enum { RIO_MODULE_MMIO = 1, RIO_MODULE_PIO = 2 } RioModuleSpace;
 
-enum {                          /* RioModuleRegion.flags */
+/* RioModuleRegion.flags, for PCI */
+enum {
     RIO_MODULE_BAR_64 = 1 << 0,
     RIO_MODULE_BAR_PREFETCH = 1 << 1,
 };
 
-enum {                          /* RioModuleRange.attrs */
+/*
+ * RioModuleRange.attrs
+ *
+ * Writes that lower a level line should not be POSTED: the guest's interrupt
+ * handler would return before the line is low, and be called again.
+ */
+enum {
     RIO_MODULE_POSTED = 1 << 0,     /* the guest does not wait for writes */
     RIO_MODULE_PURE = 1 << 1,       /* reads have no side effect */
     RIO_MODULE_DOORBELL = 1 << 3,   /* writes tell of work in guest memory */
 };
 
-/* A window of registers: a BAR on PCI, an I/O port or memory window on ISA */
+/**
+ * RioModuleRegion: a window of registers, a BAR on PCI, ports or memory on ISA
+ * @index: PCI: number of the BAR; ISA: 0, 1, ...
+ * @space: a RioModuleSpace
+ * @flags: RIO_MODULE_BAR_*, or 0
+ * @size: bytes, a power of two; on PCI at least 16 of MMIO, or 4 of PIO
+ * @base: ISA: default address or port; PCI: 0
+ */
 typedef struct RioModuleRegion {
-    uint8_t index;              /* PCI: BAR; ISA: 0, 1, ... */
-    uint8_t space;              /* RioModuleSpace */
+    uint8_t index;
+    uint8_t space;
     uint8_t flags;
-    uint64_t size;              /* bytes; a power of two, >= 16 on PCI */
-    uint64_t base;              /* ISA: default port; PCI: 0 */
+    uint64_t size;
+    uint64_t base;
 } RioModuleRegion;
 
-/*
- * What is special about a part of a region.  Outside of all ranges every
- * access size from 1 to 8 is passed on and writes wait for their reply.  An
- * access of a size that its range excludes never reaches the module.
+/**
+ * RioModuleRange: what is special about a part of a region
+ * @region: the region's index
+ * @sizes: access sizes that are passed on, the sum of 1, 2, 4, 8; 0 = all.
+ *         An access of another size never reaches the module.
+ * @attrs: RIO_MODULE_POSTED ...
+ * @offset, @length: bytes of the region; ranges do not overlap
+ *
+ * Outside of all ranges every size from 1 to 8 is passed on, reads are taken
+ * to have side effects, and writes wait for their reply.
  */
 typedef struct RioModuleRange {
     uint8_t region;
-    uint8_t sizes;              /* sum of 1, 2, 4, 8; 0 = all */
+    uint8_t sizes;
     uint16_t attrs;
     uint64_t offset;
     uint64_t length;
 } RioModuleRange;
 
+/**
+ * RioModuleInfo: the description of an instance
+ * @bus: a RioModuleBus
+ * @vendor_id ... @revision: PCI identity; @class_code is 0xCCSSPP, e.g.
+ *         0x070002 for a 16550
+ * @lines: level lines, 0 or 1: INTA on PCI, an IRQ on ISA
+ * @msi_vectors: 0 or a power of two to 32
+ * @msix_vectors: 0 to 2048
+ * @msix_table_bar ... @msix_pba_offset: where the MSI-X table and pending
+ *         bits lie.  They may share a BAR with registers; the client owns
+ *         them, and the module never sees an access there.
+ * @isa_irq: ISA: default IRQ
+ * @acpi_hid: ISA: how ACPI names the device, e.g. "PNP0501"; NULL = not
+ * @regions, @ranges: arrays of @num_regions (1 to 8), @num_ranges (to 64)
+ */
 typedef struct RioModuleInfo {
-    uint8_t bus;                /* RioModuleBus */
+    uint8_t bus;
     uint16_t vendor_id, device_id;
     uint16_t subsystem_vendor_id, subsystem_id;
-    uint32_t class_code;        /* 0xCCSSPP, e.g. 0x070002 for a 16550 */
+    uint32_t class_code;
     uint8_t revision;
-    uint8_t lines;              /* level lines: PCI INTA 0 or 1; ISA 0 or 1 */
-    uint8_t msi_vectors;        /* 0 or a power of two to 32 */
-    uint16_t msix_vectors;      /* 0 to 2048 */
-    uint8_t msix_table_bar;     /* the table and the pending bits may share a
-                                   BAR with registers; the client owns them
-                                   and the module never sees accesses there */
+    uint8_t lines;
+    uint8_t msi_vectors;
+    uint16_t msix_vectors;
+    uint8_t msix_table_bar;
     uint8_t msix_pba_bar;
     uint32_t msix_table_offset;
     uint32_t msix_pba_offset;
-    uint8_t isa_irq;            /* ISA: default IRQ */
-    const char *acpi_hid;       /* ISA: e.g. "PNP0501"; NULL = none */
+    uint8_t isa_irq;
+    const char *acpi_hid;
     const RioModuleRegion *regions;
     unsigned num_regions;
     const RioModuleRange *ranges;
@@ -158,7 +204,7 @@ typedef enum {
     RIO_MODULE_RESET_FUNCTION = 2,  /* function level or bus reset */
 } RioModuleReset;
 
-/* ------------------------------------------------------------------------
+/*
  * The table.  Absent (NULL) optional callback = feature absent.
  */
 
@@ -169,8 +215,7 @@ typedef struct RioModule {
     const char *name;           /* Mandatory.  [a-z][a-z0-9-]* */
     const char *summary;        /* Mandatory.  One line for help */
     const RioParam *params;     /* Optional.  Ends with a NULL name */
-    size_t state_size;          /* bytes of zeroed memory per instance; every
-                                   callback gets its address as @s */
+    size_t state_size;          /* zeroed bytes per instance, the @s below */
     unsigned max_clients;       /* 0 means 1 */
     uint8_t restart;            /* RioModuleRestart; 0 means VOLATILE */
 
@@ -189,7 +234,10 @@ typedef struct RioModule {
      */
     void (*describe)(RioDevice *dev, void *s, RioModuleInfo *info);
 
-    /* Optional.  A client came, or left for good (not: lost its network) */
+    /**
+     * Optional.  @client came, or left for good; a lost network is neither.
+     * What a new client finds should be the state after power-on.
+     */
     void (*attach)(RioDevice *dev, void *s, unsigned client);
     void (*detach)(RioDevice *dev, void *s, unsigned client);
 
@@ -205,9 +253,10 @@ typedef struct RioModule {
                   uint64_t offset, unsigned size, uint64_t value);
 
     /**
-     * Optional.  @kind is a RioModuleReset.  A module of one client returns
-     * to power-on state and drops its interrupts; with several clients it
-     * resets what belongs to @client.
+     * Optional.  @kind is a RioModuleReset.  It comes in the stream of
+     * accesses: what the guest did before it has been done.  A module of one
+     * client returns to power-on state and drops its interrupts; one of
+     * several clients resets what belongs to @client.
      */
     void (*reset)(RioDevice *dev, void *s, unsigned client, int kind);
 } RioModule;
@@ -215,7 +264,11 @@ typedef struct RioModule {
 /**
  * RIO_REGISTER_MODULE: make @table the module of this source file
  * @ident: a C identifier, the same as the name with '-' as '_'
- * @table: a static RioModule
+ * @table: a static RioModule; the server may read it until it ends
+ *
+ * Stands once, at the bottom of the file, and exports the only symbol that a
+ * module has.  It notes the size and version that the module was compiled
+ * with, so that a later server still knows what an older module means.
  */
 #ifdef RIO_MODULE_BUILTIN
 #define RIO_REGISTER_MODULE(ident, table)                                   \
@@ -227,8 +280,9 @@ typedef struct RioModule {
         return &(table);                                                    \
     }
 #else
+const RioModule *rio_module_init(void);
+
 #define RIO_REGISTER_MODULE(ident, table)                                   \
-    const RioModule *rio_module_init(void);                                 \
     __attribute__((visibility("default")))                                  \
     const RioModule *rio_module_init(void)                                  \
     {                                                                       \
@@ -238,23 +292,30 @@ typedef struct RioModule {
     }
 #endif
 
-/* ------------------------------------------------------------------------
- * Character devices: any chardev of the server (--chardev)
+/*
+ * Character devices: any chardev of the server (--chardev).  One instance
+ * uses a chardev at a time.
  */
 
 typedef enum {
     RIO_CHAR_OPENED,            /* somebody is at the other end */
-    RIO_CHAR_CLOSED,
+    RIO_CHAR_CLOSED,            /* nobody any more */
     RIO_CHAR_BREAK,             /* a break was received */
 } RioCharEvent;
 
 typedef struct RioCharOps {
-    /* Mandatory.  How many bytes receive can take now */
+    /**
+     * Mandatory.  How many bytes receive can take now.  Nothing is lost:
+     * what exceeds it stays in the chardev.
+     */
     size_t (*room)(RioDevice *dev, void *s);
-    /* Mandatory.  @len <= room bytes arrived */
+
+    /* Mandatory.  @len bytes arrived, at least 1 and at most room */
     void (*receive)(RioDevice *dev, void *s, const uint8_t *buf, size_t len);
-    /* Optional */
+
+    /* Optional.  Something other than a byte arrived */
     void (*event)(RioDevice *dev, void *s, RioCharEvent event);
+
     /* Optional.  After a short rio_char_write: there is room again */
     void (*writable)(RioDevice *dev, void *s);
 } RioCharOps;
@@ -275,7 +336,7 @@ enum {                          /* modem lines */
     RIO_CHAR_DCD = 1 << 5,
 };
 
-/* ------------------------------------------------------------------------
+/*
  * Tasks, guest memory and disks
  *
  * A callback must not wait; a task may.  A task is a function that runs in
@@ -370,24 +431,28 @@ typedef struct RioRecipe {
     RioRecipeRule rules[RIO_RECIPE_RULES];
 } RioRecipe;
 
-/* ------------------------------------------------------------------------
+/*
  * Host services.  The table is the server's; call the functions below it.
  */
 
+/*
+ * ERROR: the operator must act.  GUEST: the guest did what hardware forbids;
+ * shown with -d guest_errors, rate limited.
+ */
 typedef enum {
-    RIO_LOG_ERROR,              /* the operator must act */
+    RIO_LOG_ERROR,
     RIO_LOG_WARN,
     RIO_LOG_INFO,
-    RIO_LOG_GUEST,              /* the guest did what hardware forbids; shown
-                                   with -d guest_errors, rate limited */
+    RIO_LOG_GUEST,
 } RioLogLevel;
 
 struct RioHost {
     uint32_t struct_size;
     uint32_t api_version;
-    void (*fail)(RioDevice *dev, const char *fmt, va_list ap);
+    void (*fail)(RioDevice *dev, const char *fmt,
+                 va_list ap) RIO_MODULE_PRINTF(2, 0);
     void (*log)(RioDevice *dev, RioLogLevel level, const char *fmt,
-                va_list ap);
+                va_list ap) RIO_MODULE_PRINTF(3, 0);
     const char *(*param_string)(RioDevice *dev, const char *name);
     uint64_t (*param_uint)(RioDevice *dev, const char *name);
     bool (*param_bool)(RioDevice *dev, const char *name);
@@ -453,7 +518,7 @@ rio_log(RioDevice *dev, RioLogLevel level, const char *fmt, ...)
     va_end(ap);
 }
 
-/* Value of a declared parameter, its fallback, or NULL */
+/* Value of a declared parameter, or its fallback; NULL, 0, false without */
 static inline const char *rio_param_string(RioDevice *dev, const char *name)
 {
     return dev->host->param_string(dev, name);
@@ -470,9 +535,11 @@ static inline bool rio_param_bool(RioDevice *dev, const char *name)
 }
 
 /**
- * rio_irq_set: drive level line @line (0) of @client, or of all clients
+ * rio_irq_set: drive level line @line (0) of @client, or RIO_ALL_CLIENTS
  *
- * Only changes travel.  A client that attaches finds the line low.
+ * Only changes travel.  A client that attaches finds the line low.  The
+ * guest sees the change after every reply and DMA write that went before,
+ * and before every reply that comes after.
  */
 static inline void rio_irq_set(RioDevice *dev, unsigned client,
                                unsigned line, bool level)
@@ -480,14 +547,25 @@ static inline void rio_irq_set(RioDevice *dev, unsigned client,
     dev->host->irq_set(dev, client, line, level);
 }
 
-/* rio_irq_message: send MSI or MSI-X @vector, whichever the guest enabled */
+/**
+ * rio_irq_message: send MSI or MSI-X @vector, whichever the guest enabled
+ * @vector: below the number of vectors of that kind
+ *
+ * It tells of an event and is never lost, but may arrive twice.  Nothing
+ * happens while the guest has enabled neither, so a module may drive its
+ * line and send messages alike, and the guest gets what it chose.
+ */
 static inline void rio_irq_message(RioDevice *dev, unsigned client,
                                    unsigned vector)
 {
     dev->host->irq_message(dev, client, vector);
 }
 
-/* rio_clock_ns: monotonic time of the server in nanoseconds */
+/**
+ * rio_clock_ns: monotonic time of the server in nanoseconds
+ *
+ * It has no relation to the guest's clock and goes on while a VM is stopped.
+ */
 static inline int64_t rio_clock_ns(RioDevice *dev)
 {
     return dev->host->clock_ns(dev);
@@ -503,13 +581,18 @@ static inline RioTimer *rio_timer_new(RioDevice *dev,
     return dev->host->timer_new(dev, fire);
 }
 
-/* rio_timer_set: fire at @at_ns of rio_clock_ns(); replaces an earlier time */
+/**
+ * rio_timer_set: fire at @at_ns of rio_clock_ns(); replaces an earlier time
+ *
+ * A time that is past fires soon, but not before the callback has returned.
+ */
 static inline void rio_timer_set(RioDevice *dev, RioTimer *timer,
                                  int64_t at_ns)
 {
     dev->host->timer_set(timer, at_ns);
 }
 
+/* rio_timer_cancel: @timer will not fire until it is set again */
 static inline void rio_timer_cancel(RioDevice *dev, RioTimer *timer)
 {
     dev->host->timer_cancel(timer);
@@ -526,20 +609,34 @@ static inline RioChar *rio_char_open(RioDevice *dev, const char *chardev,
     return dev->host->char_open(dev, chardev, ops);
 }
 
-/* rio_char_write: returns bytes taken; when short, writable will be called */
+/**
+ * rio_char_write: send @len bytes of @buf, as many as are taken now
+ *
+ * Returns: how many were.  When fewer than @len, keep the rest: writable
+ * will be called once.  Bytes that nobody is there to get count as taken.
+ */
 static inline size_t rio_char_write(RioDevice *dev, RioChar *chr,
                                     const uint8_t *buf, size_t len)
 {
     return dev->host->char_write(chr, buf, len);
 }
 
-/* rio_char_room_changed: room would now return more than before */
+/**
+ * rio_char_room_changed: room would now return more than before
+ *
+ * Without this call, bytes that wait may wait for ever.  receive is not
+ * called before the present callback has returned.
+ */
 static inline void rio_char_room_changed(RioDevice *dev, RioChar *chr)
 {
     dev->host->char_room_changed(chr);
 }
 
-/* The three that follow are without effect on chardevs that have no line */
+/*
+ * The three that follow are without effect on chardevs that have no line.
+ * They set speed and format, the outputs DTR and RTS (a sum of RIO_CHAR_*),
+ * and send a break as long as it is on.
+ */
 static inline void rio_char_set_line(RioDevice *dev, RioChar *chr,
                                      const RioCharLine *line)
 {
@@ -557,8 +654,12 @@ static inline void rio_char_break(RioDevice *dev, RioChar *chr, bool on)
     dev->host->char_break(chr, on);
 }
 
-/* Returns: false when the chardev has no modem lines; @lines is set then to
- * CTS, DSR and DCD on, as a null modem would */
+/**
+ * rio_char_get_modem: the modem's lines now, RIO_CHAR_*
+ *
+ * Returns: false when the chardev has no modem lines; @lines is set then to
+ * CTS, DSR and DCD on, as a null modem would.
+ */
 static inline bool rio_char_get_modem(RioDevice *dev, RioChar *chr,
                                       unsigned *lines)
 {

@@ -1,25 +1,132 @@
 /*
- * remote-io-server: hosts device modules for virtual machines elsewhere
+ * remote-io-server: devices for virtual machines elsewhere
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Only wiring: bring up QEMU's libraries, let the options make what they
+ * name, serve until asked to stop, take everything down in reverse order.
  */
 
 #include "qemu/osdep.h"
-#include "qemu-version.h"
+#include "block/block.h"
+#include "chardev/char.h"
+#include "crypto/init.h"
+#include "monitor/monitor.h"
+#include "qapi/error.h"
+#include "qemu/config-file.h"
+#include "qemu/cutils.h"
+#include "qemu/error-report.h"
+#include "qemu/job.h"
+#include "qemu/log.h"
+#include "qemu/main-loop.h"
+#include "qemu/module.h"
+#include "qom/object_interfaces.h"
+#include "server/qapi/qapi-commands.h"
 #include "system/runstate.h"
+#include "trace/control.h"
 
-/* QEMU's signal handlers, which the block layer brings, end here. */
+#include "internal.h"
+
+static bool quit_requested;
+
+/* The names of these two are QEMU's: its libraries call them */
 void qemu_system_killed(int signal, pid_t pid)
 {
-    exit(EXIT_SUCCESS);
+    quit_requested = true;
+    qemu_notify_event();
+}
+
+void qmp_quit(Error **errp)
+{
+    quit_requested = true;
+}
+
+bool riod_quit_requested(void)
+{
+    return quit_requested;
+}
+
+static char *pidfile;           /* absolute, once it was written */
+
+static void pidfile_remove(void)
+{
+    unlink(pidfile);
+}
+
+static void pidfile_write(const char *path)
+{
+    Error *err = NULL;
+
+    if (!qemu_write_pidfile(path, &err)) {
+        error_reportf_err(err, "--pidfile: cannot write '%s': ", path);
+        exit(EXIT_FAILURE);
+    }
+    pidfile = realpath(path, NULL);
+    if (!pidfile) {
+        error_report("--pidfile: cannot resolve '%s': %s", path,
+                     strerror(errno));
+        unlink(path);
+        exit(EXIT_FAILURE);
+    }
+    atexit(pidfile_remove);
+}
+
+static void bring_up(void)
+{
+    module_call_init(MODULE_INIT_QOM);
+    module_call_init(MODULE_INIT_TRACE);
+    qemu_add_opts(&qemu_trace_opts);
+    qcrypto_init(&error_fatal);
+    bdrv_init();
+    monitor_init_globals();
+    riod_monitor_init();
+    if (!trace_init_backends()) {
+        exit(EXIT_FAILURE);
+    }
+    qemu_set_log(LOG_TRACE, &error_fatal);
+    qemu_init_main_loop(&error_fatal);
+}
+
+static void take_down(void)
+{
+    riod_listen_close();
+    riod_connections_shutdown();
+    riod_instances_close_all();
+    bdrv_drain_all_begin();
+    job_cancel_sync_all();
+    bdrv_close_all();
+    monitor_cleanup();
+    qemu_chr_cleanup();
+    user_creatable_cleanup();
 }
 
 int main(int argc, char **argv)
 {
-    if (argc == 2 && g_str_equal(argv[1], "--version")) {
-        printf("remote-io-server version " QEMU_FULL_VERSION "\n");
-        return EXIT_SUCCESS;
+    RiodOptions opts = { 0 };
+
+    signal(SIGPIPE, SIG_IGN);
+    error_init(argv[0]);
+    qemu_init_exec_dir(argv[0]);
+    os_setup_signal_handling();
+
+    riod_options_early(argc, argv, &opts);
+    if (opts.daemonize) {
+        os_set_daemonize(true);
     }
-    fprintf(stderr, "remote-io-server: try --version\n");
-    return EXIT_FAILURE;
+    os_daemonize();
+
+    bring_up();
+    riod_options_make(argc, argv);
+    riod_config_complete();
+    if (opts.pidfile) {
+        pidfile_write(opts.pidfile);
+    }
+    riod_listen_start();
+    os_setup_post();
+
+    while (!quit_requested) {
+        main_loop_wait(false);
+    }
+    take_down();
+    return EXIT_SUCCESS;
 }

@@ -201,6 +201,38 @@ typedef struct RioMessage {
     };
 } RioMessage;
 
+/*
+ * For a RioMessage on the stack of a hot path: QEMU is compiled so that the
+ * compiler clears local variables, which costs more than to send a message.
+ */
+#ifdef __has_attribute
+#if __has_attribute(uninitialized)
+#define RIO_UNINITIALIZED __attribute__((uninitialized))
+#endif
+#endif
+#ifndef RIO_UNINITIALIZED
+#define RIO_UNINITIALIZED
+#endif
+
+/*
+ * Set what rio_session_send() and rio_link_send() do not fill in; the body
+ * of @op is the caller's, and so are the ids of what is not sequenced.
+ */
+static inline void rio_message_init(RioMessage *m, uint8_t op, uint8_t flags,
+                                    uint32_t tag)
+{
+    m->op = op;
+    m->flags = flags;
+    m->hops = 0;
+    m->status = RIO_STATUS_OK;
+    m->ids = (RioIds) { 0 };
+    m->epoch = 0;
+    m->tag = tag;
+    m->seq = 0;
+    m->ack = 0;
+    m->payload = (RioBytes) { NULL, 0 };
+}
+
 /* A window of registers, see "Description" in the specification */
 typedef struct RioRegion {
     uint8_t index;              /* PCI: BAR number; ISA: 0, 1, ... */
@@ -309,6 +341,12 @@ RioBytes rio_segment_bytes(const RioMessage *m);
 /* Write @seg where a payload to be encoded has its segment @i */
 #define RIO_SEGMENT_SIZE 16u
 void rio_segment_put(uint8_t *payload, uint32_t i, const RioSegment *seg);
+
+/*
+ * Make a REGION_WRITE_BATCH of one write out of an encoded, posted
+ * REGION_WRITE, in its place; returns the bytes it grew by.
+ */
+size_t rio_batch_from_write(uint8_t *encoded);
 
 /* An encoded REGION_WRITE_BATCH of one write; RIO_BATCH_FIRST bytes long */
 #define RIO_BATCH_ENTRY 24u

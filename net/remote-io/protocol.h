@@ -50,6 +50,7 @@
 #define RIO_UUID_SIZE               16u
 #define RIO_DEFAULT_LOG             (1024u * 1024)  /* unacknowledged bytes */
 #define RIO_MIN_LOG                 16384u  /* smallest log in ATTACH_REPLY */
+#define RIO_MAX_LOG                 (64u * 1024 * 1024)     /* largest */
 #define RIO_ACK_MESSAGES            64u     /* received without an answer: */
 #define RIO_ACK_BYTES               32768u  /* send an ACK by itself */
 #define RIO_DEFAULT_KEEPALIVE_MS    1000u

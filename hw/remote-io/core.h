@@ -1,0 +1,384 @@
+/*
+ * remote-io device: the core that the bus shells embed
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The rooms and their doors, from the guest's side to the network's:
+ *
+ *   pci.c isa.c   shells: map regions and lines into a bus
+ *   region.c      MemoryRegionOps: checks an access, knows its attributes
+ *   access.c      carries one access out: send, wait, give the result
+ *   park.c        an access that waits long lets the rest of the VM go on
+ *   dispatch.c    what the server sends: replies, interrupts
+ *   link.c        the bytes in and out of the connection
+ *   connect.c     connect, handshake, attach, resume; blocking, bounded
+ *   thread.c      the device's own thread: receives when no access waits,
+ *                 keep-alive, reconnects
+ *   fresh.c       the server has lost the session
+ *   loss.c        who waits too long, and what the policy does about it
+ *   irq.c         the only file that drives lines and messages
+ *   stats.c       counters; monitor.c: query-remote-io
+ *   core.c        properties, plug, reset, unplug
+ *
+ * Threads: virtual processors (accesses), the device's own thread, the main
+ * thread (plug, reset, monitor, qtest).  Lock order: BQL, then lock.  A
+ * thread that holds lock never takes the BQL.  Functions that end in _locked
+ * are called with lock held.
+ */
+
+#ifndef HW_REMOTE_IO_CORE_H
+#define HW_REMOTE_IO_CORE_H
+
+#include "exec/memory.h"
+#include "hw/irq.h"
+#include "hw/pci/pci.h"
+#include "hw/qdev-core.h"
+#include "qapi/qapi-types-remote-io.h"
+#include "qemu/event_notifier.h"
+#include "qemu/queue.h"
+#include "qemu/thread.h"
+#include "system/runstate.h"
+
+#include "net/remote-io/link.h"
+#include "net/remote-io/transport.h"
+
+typedef struct RemoteIOCore RemoteIOCore;
+
+/* Histogram: 8 buckets for each power of two nanoseconds */
+#define REMOTE_IO_BUCKETS (8 * 48)
+
+/* Waits below this are worth polling for (ns) */
+#define REMOTE_IO_SPIN_NS (50 * 1000)
+
+/*
+ * One connection.  Who uses it without lock holds a reference; the last one
+ * closes it.
+ */
+typedef struct RemoteIOConn {
+    RioTransport *transport;
+    RioLink *link;
+    unsigned refs;              /* lock */
+    bool dead;                  /* lock: to be left by all who use it */
+} RemoteIOConn;
+
+/* What ATTACH_REPLY said */
+typedef struct RemoteIOAttach {
+    RioIds ids;
+    uint32_t epoch;
+    uint8_t token[RIO_TOKEN_SIZE];
+    uint32_t log_limit;
+    uint32_t max_outstanding;
+    uint8_t *desc;              /* encoded description, to be freed */
+    uint32_t desc_len;
+} RemoteIOAttach;
+
+/* A request that an access waits for; lives on the stack of the access */
+typedef struct RemoteIOWaiter {
+    QTAILQ_ENTRY(RemoteIOWaiter) next;  /* lock; in order of issue */
+    QemuCond cond;
+    RioWrite w;                 /* value: of a store */
+    uint8_t op;                 /* RIO_OP_REGION_READ or _WRITE */
+    bool posted;                /* done as soon as it is in the log */
+    /* lock: */
+    bool submitted;             /* in the session's log, or beyond */
+    bool overdue;               /* the policy was applied */
+    bool parked;
+    bool sleeping;              /* on cond */
+    uint32_t tag;
+    int64_t since_ns;           /* issued, or VM resumed */
+    uint64_t value;             /* result of a load */
+    bool failed;                /* completed without the server */
+    bool was_submitted, logged; /* see fresh.c */
+    bool done;                  /* written under lock, read without */
+} RemoteIOWaiter;
+
+typedef QTAILQ_HEAD(, RemoteIOWaiter) RemoteIOWaiterList;
+
+typedef struct RemoteIORegion {
+    RemoteIOCore *core;
+    MemoryRegion mr;
+    RioRegion info;
+    unsigned num_ranges;
+    const RioRange *ranges[RIO_MAX_RANGES];
+} RemoteIORegion;
+
+/* lock, except where noted; copied out by remote_io_stats_get() */
+typedef struct RemoteIOCounters {
+    uint64_t reads, writes, posted_writes;
+    uint64_t failed, refused, round_trips;
+    uint64_t vcpu_wakeups, io_wakeups, spins, parked;
+    uint64_t interrupts, resets, reconnects;
+    RioLinkStats closed;        /* sum of the links that are gone */
+    uint64_t latency_max_ns;
+    uint64_t latency[REMOTE_IO_BUCKETS];
+} RemoteIOCounters;
+
+/* Lines and messages on their way from the server to the guest */
+typedef struct RemoteIOIrqState {
+    qemu_irq lines[RIO_MAX_LINES];      /* BQL */
+    bool applied[RIO_MAX_LINES];        /* BQL: level of the qemu_irq */
+    bool level[RIO_MAX_LINES];          /* lock: what the server last said */
+    bool toggled[RIO_MAX_LINES];        /* lock: it changed in between */
+    DECLARE_BITMAP(messages, RIO_MAX_MSIX);     /* lock: to be delivered */
+    bool pending;                       /* written under lock */
+} RemoteIOIrqState;
+
+struct RemoteIOCore {
+    /* Properties; constant once realized */
+    SocketAddress *server;
+    char *module;
+    char *server_id;
+    char *client_id;
+    char *vm_id;
+    RemoteIOLossPolicy on_loss;
+    uint32_t loss_timeout_ms;
+    uint32_t reconnect_ms;
+    uint32_t connect_timeout_ms;
+
+    /* Constant while realized */
+    DeviceState *dev;
+    PCIDevice *pci;             /* NULL on other buses */
+    char *name;                 /* for messages: id, or path */
+    char *server_text;
+    RioDescription desc;
+    uint8_t *desc_bytes;
+    uint32_t desc_len;
+    unsigned num_regions;
+    RemoteIORegion region[RIO_MAX_REGIONS];
+    QemuThread thread;
+    bool thread_started;
+    int epfd;                   /* holds the connection's socket */
+    EventNotifier kick;         /* wakes the thread */
+    bool kick_ready;
+    VMChangeStateEntry *vmstate_change;
+    Notifier exit;
+    Error *migration_blocker;
+
+    /* BQL */
+    QLIST_ENTRY(RemoteIOCore) next;     /* list for the monitor */
+    bool listed;
+    RemoteIOIrqState irq;       /* see there */
+    uint32_t machine_resets;    /* also read by parked accesses */
+
+    QemuMutex lock;             /* protects all that follows */
+    bool stopping;              /* unplug: no access waits any more */
+    bool detaching;             /* the thread shall detach and end */
+
+    RemoteIOConn *conn;         /* NULL while there is none */
+    RioSession *session;
+    uint32_t max_outstanding;
+    bool state_lost;            /* fresh session, gated until resumed */
+    bool gone;                  /* SESSION_GONE: do not resume */
+    bool detached;              /* DETACH_REPLY came */
+    unsigned resets_pending;    /* RESET_REPLYs to come */
+    bool reset_owed;            /* RESET found no room in the log */
+
+    RemoteIOWaiterList waiters;
+    unsigned num_waiting, num_unsubmitted, num_parked;
+    QemuCond idle;              /* an access left while stopping */
+    uint32_t next_tag;
+    uint64_t abandoned;         /* replies that nobody waits for any more */
+
+    /* Who receives: NULL nobody, the core itself its thread, or a waiter */
+    void *leader;
+    uint32_t armed;             /* epoll events of the socket; 0 = none */
+    bool tx_blocked;            /* the socket's buffer is full */
+
+    /* Polling mode, see access.c */
+    bool busy;                  /* loads come without pause */
+    bool burst;                 /* posted stores come without pause */
+    unsigned busy_run, burst_run;
+    int64_t last_read_ns, last_post_ns;
+    uint64_t tick_reads, tick_posts;    /* counters at the last tick */
+    int64_t tick_ns;            /* next tick */
+    unsigned spin_misses, spin_skipped;
+
+    /* Loss */
+    bool outage;                /* REMOTE_IO_LOST was sent */
+    bool failing;               /* policy fail is in force */
+    bool stop_requested;        /* the VM is being paused by us */
+    int64_t lost_ns;            /* link or replies missed since; 0 = not */
+    int64_t grace_ns;           /* the VM was resumed: be patient until */
+    char *lost_reason;          /* while conn is NULL */
+    int64_t retry_ns;           /* next attempt to connect */
+    int64_t backoff_ns;
+
+    RemoteIOCounters stats;
+};
+
+/* core.c: called by shells */
+void remote_io_core_init(RemoteIOCore *s, DeviceState *dev);
+void remote_io_core_finalize(RemoteIOCore *s);
+
+/**
+ * remote_io_core_realize: attach to the module
+ * @bus: RIO_BUS_*, what the shell is
+ *
+ * Blocks, at most connect-timeout.  After it @s->desc and @s->region are
+ * there to be mapped.  Returns: false with *@errp; nothing is left then.
+ */
+bool remote_io_core_realize(RemoteIOCore *s, uint8_t bus, Error **errp);
+void remote_io_core_unrealize(RemoteIOCore *s);
+void remote_io_core_reset(RemoteIOCore *s);
+void remote_io_send_reset_locked(RemoteIOCore *s);
+void remote_io_stop_thread(RemoteIOCore *s);
+
+extern const PropertyInfo remote_io_prop_address;
+extern const PropertyInfo remote_io_prop_loss_policy;
+
+#define DEFINE_REMOTE_IO_PROPERTIES(_state, _core)                          \
+    DEFINE_PROP("server", _state, _core.server, remote_io_prop_address,     \
+                SocketAddress *),                                           \
+    DEFINE_PROP_STRING("module", _state, _core.module),                     \
+    DEFINE_PROP_STRING("server-id", _state, _core.server_id),               \
+    DEFINE_PROP_STRING("client-id", _state, _core.client_id),               \
+    DEFINE_PROP_STRING("vm-id", _state, _core.vm_id),                       \
+    DEFINE_PROP_SIGNED("on-loss", _state, _core.on_loss,                    \
+                       REMOTE_IO_LOSS_POLICY_PAUSE,                         \
+                       remote_io_prop_loss_policy, RemoteIOLossPolicy),     \
+    DEFINE_PROP_UINT32("loss-timeout", _state, _core.loss_timeout_ms, 5000), \
+    DEFINE_PROP_UINT32("reconnect-ms", _state, _core.reconnect_ms, 1000),   \
+    DEFINE_PROP_UINT32("connect-timeout", _state,                           \
+                       _core.connect_timeout_ms, 3000)
+
+/* region.c */
+void remote_io_region_init(RemoteIOCore *s, RemoteIORegion *r,
+                           const RioRegion *info);
+
+/*
+ * access.c: carry out an access.  Called by region.c with the BQL held;
+ * @vcpu: straight from a virtual processor, so that the BQL may be dropped.
+ */
+uint64_t remote_io_read(RemoteIORegion *r, uint64_t offset, unsigned size,
+                        bool vcpu);
+void remote_io_write(RemoteIORegion *r, uint64_t offset, uint64_t value,
+                     unsigned size, bool posted, bool vcpu);
+
+/**
+ * remote_io_wait_slice_locked: wait for @w, for a short while
+ * @until_ns: not beyond this time
+ * @spin_until_ns: poll until then
+ *
+ * Leads or follows; lock is dropped inside.  Returns: true if it slept.
+ */
+bool remote_io_wait_slice_locked(RemoteIOCore *s, RemoteIOWaiter *w,
+                                 int64_t until_ns, int64_t spin_until_ns);
+
+/* An access that will not return to access.c is over */
+void remote_io_waiter_leave(RemoteIOCore *s, RemoteIOWaiter *w);
+
+/* park.c: called without lock and BQL; returns with the BQL, @w is done */
+void remote_io_park(RemoteIOCore *s, RemoteIOWaiter *w);
+
+/* dispatch.c: act on all messages that the link holds; wakes waiters */
+void remote_io_dispatch_locked(RemoteIOCore *s);
+void remote_io_complete_locked(RemoteIOCore *s, RemoteIOWaiter *w,
+                               uint64_t value, bool failed);
+/* Put waiting requests into the log, as far as there is room */
+void remote_io_submit_locked(RemoteIOCore *s);
+bool remote_io_submit_one_locked(RemoteIOCore *s, RemoteIOWaiter *w);
+
+/* link.c */
+/* Send what waits, without blocking */
+void remote_io_flush_locked(RemoteIOCore *s);
+/*
+ * Receive what is there, polling until @spin_until_ns (0: once) for it.  The
+ * caller is the leader and holds a reference of @conn; lock is dropped inside.
+ * Returns: true when something came or the connection ended.
+ */
+bool remote_io_receive_locked(RemoteIOCore *s, RemoteIOConn *conn,
+                              int64_t spin_until_ns);
+/* Watch the socket in the thread or not, as the state demands */
+void remote_io_arm_locked(RemoteIOCore *s);
+void remote_io_conn_unref_locked(RemoteIOCore *s, RemoteIOConn *conn);
+/* The connection is of no use any more; the thread makes a new one */
+void remote_io_conn_lost_locked(RemoteIOCore *s, const char *reason);
+
+/* connect.c: blocking, without lock; *@abort is looked at in between */
+RemoteIOConn *remote_io_connect(RemoteIOCore *s, int64_t timeout_ms,
+                                Error **errp);
+void remote_io_conn_free(RemoteIOConn *conn);
+bool remote_io_attach(RemoteIOCore *s, RemoteIOConn *conn,
+                      RemoteIOAttach *out, int64_t timeout_ms, Error **errp);
+
+typedef enum {
+    REMOTE_IO_RESUMED,
+    REMOTE_IO_UNKNOWN,          /* the server does not know the session */
+    REMOTE_IO_NO_ANSWER,        /* *errp is set; try again later */
+} RemoteIOResume;
+
+RemoteIOResume remote_io_resume(RemoteIOCore *s, RemoteIOConn *conn,
+                                uint64_t *peer_received, Error **errp);
+
+/* thread.c */
+void *remote_io_thread(void *opaque);
+void remote_io_kick(RemoteIOCore *s);
+void remote_io_install_locked(RemoteIOCore *s, RemoteIOConn *conn);
+
+/* fresh.c: the server has lost the session and @conn has attached anew */
+void remote_io_fresh_locked(RemoteIOCore *s, RemoteIOConn *conn,
+                            const RemoteIOAttach *a);
+
+/* loss.c */
+int64_t remote_io_judge_locked(RemoteIOCore *s, int64_t now_ns);
+void remote_io_restored_locked(RemoteIOCore *s, bool state_kept);
+void remote_io_lost_event_locked(RemoteIOCore *s, const char *reason);
+void remote_io_request_stop_locked(RemoteIOCore *s);
+void remote_io_fail_all_locked(RemoteIOCore *s);
+void remote_io_accept_loss_locked(RemoteIOCore *s);
+void remote_io_vm_state_change(void *opaque, bool running, RunState state);
+
+/* irq.c */
+void remote_io_irq_level_locked(RemoteIOCore *s, unsigned line, bool level);
+void remote_io_irq_message_locked(RemoteIOCore *s, unsigned vector);
+void remote_io_irq_lower_all_locked(RemoteIOCore *s);
+/* BQL held, lock not: hand what came to the guest */
+void remote_io_irq_apply(RemoteIOCore *s);
+/* BQL held: the guest switched between lines and messages, or was reset */
+void remote_io_irq_mode_changed(RemoteIOCore *s);
+void remote_io_irq_reset(RemoteIOCore *s);
+
+static inline bool remote_io_irq_pending(RemoteIOCore *s)
+{
+    return qatomic_read(&s->irq.pending);
+}
+
+/* stats.c */
+void remote_io_stats_latency_locked(RemoteIOCore *s, int64_t ns);
+RemoteIOLatency *remote_io_stats_latency_get(const RemoteIOCounters *c);
+RemoteIOStats *remote_io_stats_get_locked(RemoteIOCore *s);
+void remote_io_stats_link_closed_locked(RemoteIOCore *s, RioLink *link);
+
+/* monitor.c: BQL */
+void remote_io_list_add(RemoteIOCore *s);
+void remote_io_list_remove(RemoteIOCore *s);
+RemoteIOState remote_io_state_locked(RemoteIOCore *s);
+
+/*
+ * The lock is held for microseconds, and an access that sleeps on it costs
+ * more than that: poll for it before.
+ */
+static inline void remote_io_lock(RemoteIOCore *s)
+{
+    int i;
+
+    for (i = 0; i < 400; i++) {
+        if (qemu_mutex_trylock(&s->lock) == 0) {
+            return;
+        }
+        cpu_relax();
+    }
+    qemu_mutex_lock(&s->lock);
+}
+
+static inline void remote_io_unlock(RemoteIOCore *s)
+{
+    qemu_mutex_unlock(&s->lock);
+}
+
+static inline int64_t remote_io_now_ns(void)
+{
+    return get_clock();
+}
+
+#endif /* HW_REMOTE_IO_CORE_H */

@@ -1,0 +1,244 @@
+/*
+ * remote-io device: what the server sends, and what waits to be sent
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Whoever received bytes comes here: a processor whose access waits, or the
+ * device's thread.  Nothing here needs the BQL: replies wake their waiters,
+ * interrupts are noted and delivered by the caller (irq.c).
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/log.h"
+#include "core.h"
+#include "trace.h"
+
+void remote_io_complete_locked(RemoteIOCore *s, RemoteIOWaiter *w,
+                               uint64_t value, bool failed)
+{
+    w->value = value;
+    w->failed = failed;
+    if (!w->submitted) {
+        s->num_unsubmitted--;
+        w->submitted = true;
+    } else if (failed && !w->posted) {
+        s->abandoned++;
+    }
+    qatomic_store_release(&w->done, true);
+    if (w->sleeping) {
+        qemu_cond_signal(&w->cond);
+    }
+}
+
+static bool mark_submitted(RemoteIOCore *s, RemoteIOWaiter *w)
+{
+    w->submitted = true;
+    s->num_unsubmitted--;
+    return true;
+}
+
+bool remote_io_submit_one_locked(RemoteIOCore *s, RemoteIOWaiter *w)
+{
+    RioMessage m;
+
+    if (s->state_lost) {
+        return false;
+    }
+    if (w->posted) {
+        return rio_session_post(s->session, &w->w) && mark_submitted(s, w);
+    }
+    if (s->num_waiting - s->num_unsubmitted >= s->max_outstanding) {
+        return false;
+    }
+    m.op = w->op;
+    m.flags = m.hops = m.status = 0;
+    m.tag = w->tag;
+    if (w->op == RIO_OP_REGION_READ) {
+        m.read.region = w->w.region;
+        m.read.size = w->w.size;
+        m.read.offset = w->w.offset;
+    } else {
+        m.write = w->w;
+    }
+    trace_remote_io_request(s->name, rio_op_name(w->op), w->tag);
+    return rio_session_send(s->session, &m) && mark_submitted(s, w);
+}
+
+void remote_io_submit_locked(RemoteIOCore *s)
+{
+    RemoteIOWaiter *w, *next;
+
+    if (s->reset_owed && !s->state_lost) {
+        remote_io_send_reset_locked(s);
+    }
+    if (!s->num_unsubmitted) {
+        return;
+    }
+    QTAILQ_FOREACH_SAFE(w, &s->waiters, next, next) {
+        if (w->submitted) {
+            continue;
+        }
+        if (!remote_io_submit_one_locked(s, w)) {
+            break;
+        }
+        if (w->posted) {
+            remote_io_complete_locked(s, w, 0, false);
+        }
+    }
+    remote_io_flush_locked(s);
+}
+
+/* A reply: give it to its access.  Returns: false when none asked for it. */
+static bool reply(RemoteIOCore *s, const RioMessage *m)
+{
+    uint8_t request = m->op == RIO_OP_REGION_READ_REPLY ?
+                      RIO_OP_REGION_READ : RIO_OP_REGION_WRITE;
+    bool ok = m->status == RIO_STATUS_OK;
+    RemoteIOWaiter *w;
+
+    QTAILQ_FOREACH(w, &s->waiters, next) {
+        if (w->tag == m->tag && w->op == request && w->submitted &&
+            !w->posted && !w->done) {
+            break;
+        }
+    }
+    if (!w) {
+        return s->abandoned && s->abandoned--;
+    }
+    if (!ok) {
+        s->stats.refused++;
+        qemu_log_mask(LOG_GUEST_ERROR, "remote-io %s: %s of %u bytes at "
+                      "region %u offset 0x%" PRIx64 ": %s\n", s->name,
+                      rio_op_name(request), w->w.size, w->w.region,
+                      w->w.offset, m->reason[0] ? m->reason :
+                      rio_status_text(m->status));
+    }
+    remote_io_complete_locked(s, w, ok && request == RIO_OP_REGION_READ ?
+                              m->value.value : UINT64_MAX, false);
+    if (s->outage) {
+        remote_io_restored_locked(s, true);
+    }
+    return true;
+}
+
+/* Act on a message that is next in order; false: it is out of place */
+static bool deliver(RemoteIOCore *s, const RioMessage *m)
+{
+    switch (m->op) {
+    case RIO_OP_REGION_READ_REPLY:
+    case RIO_OP_REGION_WRITE_REPLY:
+        return reply(s, m);
+    case RIO_OP_IRQ_LEVEL:
+        if (m->irq_level.line >= s->desc.lines) {
+            return false;
+        }
+        remote_io_irq_level_locked(s, m->irq_level.line, m->irq_level.level);
+        return true;
+    case RIO_OP_IRQ_MESSAGE:
+        if (m->irq_message.vector >= MAX(s->desc.msi_vectors,
+                                         s->desc.msix_vectors)) {
+            return false;
+        }
+        remote_io_irq_message_locked(s, m->irq_message.vector);
+        return true;
+    case RIO_OP_RESET_REPLY:
+        if (!s->resets_pending) {
+            return false;
+        }
+        s->resets_pending--;
+        return true;
+    case RIO_OP_ACK:
+        return true;
+    case RIO_OP_SESSION_GONE:
+        s->gone = true;
+        remote_io_conn_lost_locked(s, m->reason[0] ? m->reason :
+                                   rio_status_text(m->status));
+        return true;
+    case RIO_OP_DETACH_REPLY:
+        s->detached = true;
+        return s->detaching;
+    default:
+        return false;
+    }
+}
+
+static bool same_ids(const RioIds *a, const RioIds *b)
+{
+    return a->client == b->client && a->vm == b->vm &&
+           a->server == b->server && a->module == b->module;
+}
+
+static void bad_message(RemoteIOCore *s, const RioMessage *m,
+                        const char *text)
+{
+    g_autofree char *reason =
+        g_strdup_printf("bad message %s from the server: %s",
+                        rio_op_name(m->op), text);
+
+    warn_report("remote-io %s: %s", s->name, reason);
+    remote_io_conn_lost_locked(s, reason);
+}
+
+/* Returns: false when the connection is over */
+static bool message(RemoteIOCore *s, RemoteIOConn *conn, RioMessage *m)
+{
+    RioError err = { };
+
+    trace_remote_io_message(s->name, rio_op_name(m->op), m->seq, m->ack,
+                            m->tag);
+    if (!same_ids(&m->ids, rio_session_ids(s->session))) {
+        bad_message(s, m, "it is for another session");
+        return false;
+    }
+    if (m->op == RIO_OP_SESSION_GONE || m->op == RIO_OP_DETACH_REPLY) {
+        if (!deliver(s, m)) {
+            bad_message(s, m, "nobody asked for it");
+        }
+        return !conn->dead;
+    }
+    switch (rio_session_receive(s->session, m, &err)) {
+    case RIO_RECEIVE_DELIVER:
+        if (!deliver(s, m)) {
+            bad_message(s, m, "nobody asked for it");
+        }
+        return !conn->dead;
+    case RIO_RECEIVE_DROP:
+        return true;
+    default:
+        bad_message(s, m, err.text);
+        return false;
+    }
+}
+
+void remote_io_dispatch_locked(RemoteIOCore *s)
+{
+    RemoteIOConn *conn = s->conn;
+    RioError err = { };
+    RioMessage m;
+    RioNextResult r;
+
+    if (!conn) {
+        return;
+    }
+    conn->refs++;
+    while ((r = rio_link_next(conn->link, &m, &err)) == RIO_NEXT_MESSAGE) {
+        if (!message(s, conn, &m)) {
+            break;
+        }
+    }
+    if (!conn->dead && r == RIO_NEXT_BAD) {
+        remote_io_flush_locked(s);
+        warn_report("remote-io %s: server %s: %s", s->name, s->server_text,
+                    err.text);
+        remote_io_conn_lost_locked(s, err.text);
+    } else if (!conn->dead && r == RIO_NEXT_CLOSED) {
+        remote_io_conn_lost_locked(s, err.text);
+    }
+    if (!conn->dead) {
+        remote_io_submit_locked(s);
+        if (rio_link_tx_pending(conn->link)) {
+            remote_io_flush_locked(s);
+        }
+    }
+    remote_io_conn_unref_locked(s, conn);
+}

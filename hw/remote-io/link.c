@@ -1,0 +1,140 @@
+/*
+ * remote-io device: bytes in and out of the connection
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * One thread receives at a time, the leader; it lets go of the lock around
+ * the system call, so that others can send meanwhile.
+ */
+
+#include "qemu/osdep.h"
+#include <sys/epoll.h>
+#include "qapi/error.h"
+#include "core.h"
+#include "trace.h"
+
+static int64_t now_ms(void)
+{
+    return remote_io_now_ns() / SCALE_MS;
+}
+
+void remote_io_conn_unref_locked(RemoteIOCore *s, RemoteIOConn *conn)
+{
+    if (--conn->refs == 0) {
+        remote_io_stats_link_closed_locked(s, conn->link);
+        remote_io_conn_free(conn);
+    }
+}
+
+void remote_io_arm_locked(RemoteIOCore *s)
+{
+    struct epoll_event ev = { };
+    bool thread_reads = !s->busy && (!s->leader || s->leader == s);
+
+    if (!s->conn || s->conn->dead) {
+        return;
+    }
+    ev.events = (thread_reads ? EPOLLIN : 0) | (s->tx_blocked ? EPOLLOUT : 0);
+    if (ev.events == s->armed) {
+        return;
+    }
+    s->armed = ev.events;
+    epoll_ctl(s->epfd, EPOLL_CTL_MOD, rio_transport_fd(s->conn->transport),
+              &ev);
+}
+
+void remote_io_conn_lost_locked(RemoteIOCore *s, const char *reason)
+{
+    RemoteIOConn *conn = s->conn;
+    RemoteIOWaiter *w;
+
+    if (!conn || conn->dead) {
+        return;
+    }
+    trace_remote_io_link_lost(s->name, reason);
+    conn->dead = true;
+    epoll_ctl(s->epfd, EPOLL_CTL_DEL, rio_transport_fd(conn->transport), NULL);
+    rio_transport_shutdown(conn->transport);
+    rio_link_remove_session(conn->link, s->session);
+    if (rio_session_state(s->session) == RIO_SESSION_LIVE) {
+        rio_session_lost(s->session);
+    }
+    s->conn = NULL;
+    s->armed = 0;
+    s->tx_blocked = false;
+    g_free(s->lost_reason);
+    s->lost_reason = g_strdup(reason);
+    if (!s->lost_ns) {
+        s->lost_ns = remote_io_now_ns();
+    }
+    s->retry_ns = 0;
+    s->backoff_ns = 0;
+    remote_io_conn_unref_locked(s, conn);
+    QTAILQ_FOREACH(w, &s->waiters, next) {
+        qemu_cond_signal(&w->cond);
+    }
+    remote_io_kick(s);
+}
+
+void remote_io_flush_locked(RemoteIOCore *s)
+{
+    Error *err = NULL;
+    struct iovec iov[8];
+    ssize_t sent = 0;
+    bool blocked = false;
+    int n;
+
+    while (s->conn && (n = rio_link_tx(s->conn->link, iov,
+                                       ARRAY_SIZE(iov))) > 0) {
+        sent = rio_transport_send(s->conn->transport, iov, n, &err);
+        if (sent == RIO_TRANSPORT_AGAIN) {
+            blocked = true;
+            break;
+        }
+        if (sent < 0) {
+            remote_io_conn_lost_locked(s, error_get_pretty(err));
+            error_free(err);
+            return;
+        }
+        trace_remote_io_sent(s->name, sent);
+        rio_link_tx_done(s->conn->link, sent, now_ms());
+    }
+    if (blocked != s->tx_blocked) {
+        s->tx_blocked = blocked;
+        remote_io_arm_locked(s);
+    }
+}
+
+bool remote_io_receive_locked(RemoteIOCore *s, RemoteIOConn *conn,
+                              int64_t spin_until_ns)
+{
+    Error *err = NULL;
+    size_t space;
+    uint8_t *buf = rio_link_rx_space(conn->link, &space);
+    ssize_t n;
+
+    remote_io_unlock(s);
+    do {
+        n = rio_transport_recv(conn->transport, buf, space, &err);
+    } while (n == RIO_TRANSPORT_AGAIN && spin_until_ns &&
+             remote_io_now_ns() < spin_until_ns);
+    remote_io_lock(s);
+    if (conn->dead) {
+        error_free(err);
+        return true;
+    }
+    if (n == RIO_TRANSPORT_AGAIN) {
+        return false;
+    }
+    if (n > 0) {
+        trace_remote_io_received(s->name, n);
+        rio_link_received(conn->link, n, now_ms());
+        remote_io_dispatch_locked(s);
+    } else if (n == 0) {
+        remote_io_conn_lost_locked(s, "the server closed the connection");
+    } else {
+        remote_io_conn_lost_locked(s, error_get_pretty(err));
+        error_free(err);
+    }
+    return true;
+}

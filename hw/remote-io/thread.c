@@ -1,0 +1,317 @@
+/*
+ * remote-io device: the thread of one device
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * It sleeps while nothing happens, and while accesses receive for themselves.
+ * It receives what comes when no access waits (interrupts, acknowledgements),
+ * keeps the link alive and makes it anew, and detaches at the end.  It takes
+ * the BQL only to deliver interrupts.
+ */
+
+#include "qemu/osdep.h"
+#include <poll.h>
+#include <sys/epoll.h>
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "qemu/rcu.h"
+#include "core.h"
+#include "trace.h"
+
+/* How soon the thread looks after a burst of stores, a run of loads */
+#define BURST_TICK_NS (100 * SCALE_US)
+#define BUSY_TICK_NS (500 * SCALE_US)
+
+#define BACKOFF_FIRST_NS (10 * SCALE_MS)
+#define DETACH_NS (300 * SCALE_MS)
+
+static int64_t now_ms(void)
+{
+    return remote_io_now_ns() / SCALE_MS;
+}
+
+void remote_io_kick(RemoteIOCore *s)
+{
+    event_notifier_set(&s->kick);
+}
+
+/* @conn is ready to carry @s->session from now on */
+void remote_io_install_locked(RemoteIOCore *s, RemoteIOConn *conn)
+{
+    struct epoll_event ev = { };
+
+    s->conn = conn;
+    s->tx_blocked = false;
+    s->armed = 0;
+    g_clear_pointer(&s->lost_reason, g_free);
+    epoll_ctl(s->epfd, EPOLL_CTL_ADD, rio_transport_fd(conn->transport), &ev);
+    rio_link_add_session(conn->link, s->session);
+    remote_io_arm_locked(s);
+}
+
+static void note_failure_locked(RemoteIOCore *s, Error *err)
+{
+    trace_remote_io_retry(s->name, error_get_pretty(err));
+    g_free(s->lost_reason);
+    s->lost_reason = g_strdup(error_get_pretty(err));
+    error_free(err);
+    s->backoff_ns = s->backoff_ns ? s->backoff_ns * 2 : BACKOFF_FIRST_NS;
+    s->backoff_ns = MIN(s->backoff_ns, (int64_t)s->reconnect_ms * SCALE_MS);
+    s->retry_ns = remote_io_now_ns() + s->backoff_ns;
+}
+
+/* The session goes on where it was */
+static bool resumed_locked(RemoteIOCore *s, RemoteIOConn *conn,
+                           uint64_t peer_received, Error **errp)
+{
+    RioError err = { };
+
+    if (!rio_session_resume(s->session, rio_session_epoch(s->session) + 1,
+                            peer_received, &err)) {
+        error_setg(errp, "server %s cannot resume the session: %s",
+                   s->server_text, err.text);
+        return false;
+    }
+    trace_remote_io_resumed(s->name, rio_session_epoch(s->session));
+    remote_io_install_locked(s, conn);
+    if (!s->state_lost) {
+        remote_io_restored_locked(s, true);
+    }
+    return true;
+}
+
+/*
+ * The server has lost the session: attach anew.  What this means for the
+ * guest is decided in remote_io_fresh_locked().
+ */
+static bool attach_again(RemoteIOCore *s, RemoteIOConn *conn, Error **errp)
+{
+    RemoteIOAttach a = { };
+    bool same;
+
+    if (!remote_io_attach(s, conn, &a, s->connect_timeout_ms, errp)) {
+        return false;
+    }
+    same = a.desc_len == s->desc_len &&
+           !memcmp(a.desc, s->desc_bytes, a.desc_len);
+    g_free(a.desc);
+    if (!same) {
+        error_setg(errp, "module '%s' of server %s is another device than "
+                   "before: unplug this one and plug it in again",
+                   s->module, s->server_text);
+        return false;
+    }
+    remote_io_lock(s);
+    remote_io_fresh_locked(s, conn, &a);
+    remote_io_unlock(s);
+    return true;
+}
+
+/* Called with lock, which is dropped inside */
+static void reconnect(RemoteIOCore *s)
+{
+    Error *err = NULL;
+    RemoteIOConn *conn;
+    uint64_t received = 0;
+    bool gone = s->gone;
+    bool ok = false;
+    RemoteIOResume r;
+
+    remote_io_unlock(s);
+    conn = remote_io_connect(s, s->connect_timeout_ms, &err);
+    if (conn) {
+        r = gone ? REMOTE_IO_UNKNOWN
+                 : remote_io_resume(s, conn, &received, &err);
+        if (r == REMOTE_IO_RESUMED) {
+            remote_io_lock(s);
+            ok = resumed_locked(s, conn, received, &err);
+            remote_io_unlock(s);
+        } else if (r == REMOTE_IO_UNKNOWN) {
+            ok = attach_again(s, conn, &err);
+        }
+    }
+    remote_io_lock(s);
+    if (!ok) {
+        remote_io_conn_free(conn);
+        note_failure_locked(s, err);
+        return;
+    }
+    s->stats.reconnects++;
+    s->gone = false;
+    remote_io_dispatch_locked(s);
+    remote_io_flush_locked(s);
+}
+
+/* Receive what is there, unless an access does it */
+static void receive_locked(RemoteIOCore *s)
+{
+    RemoteIOConn *conn = s->conn;
+    RemoteIOWaiter *w;
+    int i;
+
+    if (!conn || s->leader || s->busy) {
+        return;
+    }
+    conn->refs++;
+    qatomic_set(&s->leader, s);
+    for (i = 0; i < 64 && !conn->dead; i++) {
+        if (!remote_io_receive_locked(s, conn, 0)) {
+            break;
+        }
+    }
+    qatomic_set(&s->leader, NULL);
+    remote_io_conn_unref_locked(s, conn);
+    QTAILQ_FOREACH(w, &s->waiters, next) {
+        if (!w->done && !w->parked) {
+            qemu_cond_signal(&w->cond);
+            break;
+        }
+    }
+}
+
+/* Does polling mode end?  Returns: when to look again. */
+static int64_t tick_locked(RemoteIOCore *s, int64_t now)
+{
+    if (!s->busy && !s->burst) {
+        return INT64_MAX;
+    }
+    if (now < s->tick_ns) {
+        return s->tick_ns;
+    }
+    if (s->burst && s->stats.posted_writes == s->tick_posts) {
+        s->burst = false;
+        s->burst_run = 0;
+        trace_remote_io_burst(s->name, false);
+    }
+    if (s->busy && s->stats.reads == s->tick_reads) {
+        s->busy = false;
+        s->busy_run = 0;
+        trace_remote_io_busy(s->name, false);
+    }
+    remote_io_flush_locked(s);
+    s->tick_posts = s->stats.posted_writes;
+    s->tick_reads = s->stats.reads;
+    s->tick_ns = now + (s->burst ? BURST_TICK_NS : BUSY_TICK_NS);
+    return s->busy || s->burst ? s->tick_ns : INT64_MAX;
+}
+
+/* Keep-alive.  Returns: when to look again. */
+static int64_t keep_alive_locked(RemoteIOCore *s)
+{
+    RioError err = { };
+    int64_t next_ms;
+
+    if (!s->conn) {
+        return s->retry_ns;
+    }
+    if (!rio_link_tick(s->conn->link, now_ms(), &next_ms, &err)) {
+        remote_io_conn_lost_locked(s, err.text);
+        return 0;
+    }
+    if (rio_link_tx_pending(s->conn->link)) {
+        remote_io_flush_locked(s);
+    }
+    return next_ms * SCALE_MS;
+}
+
+/* Called with lock, which is dropped inside.  Returns: when to come back. */
+static int64_t work(RemoteIOCore *s)
+{
+    int64_t next;
+
+    receive_locked(s);
+    if (!s->conn && remote_io_now_ns() >= s->retry_ns) {
+        reconnect(s);
+    }
+    next = keep_alive_locked(s);
+    next = MIN(next, tick_locked(s, remote_io_now_ns()));
+    next = MIN(next, remote_io_judge_locked(s, remote_io_now_ns()));
+    remote_io_arm_locked(s);
+    if (remote_io_irq_pending(s)) {
+        remote_io_unlock(s);
+        bql_lock();
+        remote_io_irq_apply(s);
+        bql_unlock();
+        remote_io_lock(s);
+    }
+    return next;
+}
+
+static void detach_locked(RemoteIOCore *s)
+{
+    int64_t deadline = remote_io_now_ns() + DETACH_NS;
+    RemoteIOConn *conn = s->conn;
+    RioMessage m = { .op = RIO_OP_DETACH };
+
+    if (!conn) {
+        return;
+    }
+    conn->refs++;
+    s->leader = s;
+    m.ids = *rio_session_ids(s->session);
+    m.epoch = rio_session_epoch(s->session);
+    rio_link_send(conn->link, &m);
+    remote_io_flush_locked(s);
+    while (!s->detached && !conn->dead) {
+        int64_t left = deadline - remote_io_now_ns();
+
+        if (left <= 0) {
+            break;
+        }
+        if (!remote_io_receive_locked(s, conn, 0)) {
+            remote_io_unlock(s);
+            rio_transport_wait(conn->transport, G_IO_IN, left);
+            remote_io_lock(s);
+        }
+    }
+    trace_remote_io_detached(s->name, s->detached);
+    if (!conn->dead) {
+        rio_link_bye(conn->link, RIO_STATUS_OK, "device was unplugged");
+        remote_io_flush_locked(s);
+        remote_io_conn_lost_locked(s, "device was unplugged");
+    }
+    s->leader = NULL;
+    remote_io_conn_unref_locked(s, conn);
+}
+
+static void sleep_until(RemoteIOCore *s, int64_t next)
+{
+    int64_t left = next == INT64_MAX ? -1 : next - remote_io_now_ns();
+    struct timespec ts;
+    GPollFD fds[2] = {
+        { .fd = event_notifier_get_fd(&s->kick), .events = G_IO_IN },
+        { .fd = s->epfd, .events = G_IO_IN },
+    };
+
+    if (next != INT64_MAX) {
+        left = MAX(left, 0);
+        ts.tv_sec = left / NANOSECONDS_PER_SECOND;
+        ts.tv_nsec = left % NANOSECONDS_PER_SECOND;
+    }
+    ppoll((struct pollfd *)fds, 2, next == INT64_MAX ? NULL : &ts, NULL);
+    event_notifier_test_and_clear(&s->kick);
+}
+
+void *remote_io_thread(void *opaque)
+{
+    RemoteIOCore *s = opaque;
+    int64_t next;
+
+    rcu_register_thread();
+    remote_io_lock(s);
+    while (!s->detaching) {
+        next = work(s);
+        if (s->detaching) {
+            break;
+        }
+        remote_io_unlock(s);
+        sleep_until(s, next);
+        remote_io_lock(s);
+        s->stats.io_wakeups++;
+    }
+    detach_locked(s);
+    remote_io_unlock(s);
+    rcu_unregister_thread();
+    return NULL;
+}

@@ -1,0 +1,127 @@
+/*
+ * remote-io link: state shared by its files
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef NET_REMOTE_IO_LINK_INTERNAL_H
+#define NET_REMOTE_IO_LINK_INTERNAL_H
+
+#include "net/remote-io/link.h"
+#include "net/remote-io/session-internal.h"
+
+#define RIO_LINK_PLAN 64        /* most iovecs of one rio_link_tx() */
+
+/* A growing queue of bytes: data[head..tail) */
+typedef struct RioQueue {
+    uint8_t *data;
+    size_t size;
+    size_t head;
+    size_t tail;
+} RioQueue;
+
+/* One iovec of rio_link_tx(): whose bytes; NULL = the control queue */
+typedef struct RioPlanned {
+    RioSession *session;
+    size_t len;
+} RioPlanned;
+
+struct RioLink {
+    /* What this side said, and what both agreed on */
+    RioLinkConfig config;       /* strings are owned here */
+    RioLinkAdmit *admit;
+    void *admit_opaque;
+    RioLinkState state;
+    uint64_t caps;
+    uint32_t max_message;
+    uint32_t keepalive_ms;
+    uint32_t client_id;
+    uint32_t server_id;
+
+    /* The peer */
+    RioString peer_name;
+    RioString peer_software;
+    uint8_t peer_uuid[RIO_UUID_SIZE];
+    uint8_t peer_role;
+
+    /* Receiving; the place of rx.data changes only in rio_link_rx_space() */
+    RioQueue rx;
+    uint32_t rx_target;         /* size that the traffic of late asks for */
+    uint8_t rx_small;           /* receives in a row that were far below it */
+
+    /*
+     * Sending.  Control goes before sessions, except that a session's
+     * message in progress (@partial, first of @ready) is completed first.
+     */
+    RioQueue control;
+    RioSession *partial;
+    RioListNode members;        /* all sessions that were added */
+    RioListNode ready;          /* sessions with something to send */
+    RioListNode recent;         /* sessions in which something happened */
+    RioPlanned plan[RIO_LINK_PLAN];
+    int planned;
+
+    /* Time, all in ms of the caller's clock */
+    int64_t born_ms;
+    int64_t closing_ms;         /* since when CLOSING or CLOSED, or -1 */
+    int64_t last_rx_ms;
+    int64_t last_tx_ms;
+    int64_t last_ping_ms;
+    int64_t sweep_ms;           /* last look at @recent */
+    uint64_t cookie;
+
+    RioLinkStats stats;
+};
+
+void rio_link_set_state(RioLink *l, RioLinkState state);
+
+/* Room for @n bytes at the tail of @q, moving or growing what is there */
+void rio_queue_reserve(RioQueue *q, size_t n);
+void rio_queue_free(RioQueue *q);
+
+/* Like rio_link_send(), in any state */
+void rio_link_queue(RioLink *l, const RioMessage *m);
+
+/* Queue HELLO, or HELLO_REPLY with these agreed values */
+void rio_link_queue_hello(RioLink *l);
+
+/* Act on a message of the link itself; see rio_link_next() */
+RioNextResult rio_link_own_message(RioLink *l, RioMessage *m, RioError *err)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/* Queue BYE with @err's status and text; @m has room for it */
+void rio_link_queue_bye(RioLink *l, uint8_t status, const char *reason);
+
+/* ACKs that are late, memory that a burst left behind */
+void rio_link_sweep(RioLink *l);
+
+/* Lists through sessions */
+static inline void rio_list_init(RioListNode *list)
+{
+    list->next = list->prev = list;
+}
+
+static inline bool rio_list_empty(const RioListNode *list)
+{
+    return list->next == list;
+}
+
+static inline void rio_list_append(RioListNode *list, RioListNode *node)
+{
+    node->next = list;
+    node->prev = list->prev;
+    list->prev->next = node;
+    list->prev = node;
+}
+
+static inline void rio_list_remove(RioListNode *node)
+{
+    node->prev->next = node->next;
+    node->next->prev = node->prev;
+    node->next = node->prev = NULL;
+}
+
+#define RIO_SESSION_OF(node, member) \
+    ((RioSession *)((char *)(node) - offsetof(RioSession, member)))
+
+#endif /* NET_REMOTE_IO_LINK_INTERNAL_H */

@@ -1,0 +1,321 @@
+/*
+ * remote-io link: what goes out next
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Each turn a session gets up to a quantum of bytes, ending between two of
+ * its messages; then the next one has its turn.  A link with one session
+ * sends everything that waits in one piece.
+ */
+
+#include <string.h>
+
+#include "net/remote-io/link-internal.h"
+
+#define QUANTUM         16384u
+#define CONTROL_KEEP    4096u   /* what an empty control queue may hold */
+#define ACKS_AT_ONCE    8192u   /* bytes of ACKs queued in one turn */
+
+/* --- the control queue --- */
+
+void rio_link_queue(RioLink *l, const RioMessage *m)
+{
+    size_t n = rio_encoded_size(m);
+
+    rio_queue_reserve(&l->control, n);
+    if (!rio_encode(m, l->control.data + l->control.tail, n)) {
+        g_warning("remote-io: %s of %zu bytes cannot be encoded",
+                  rio_op_name(m->op), n);
+        return;
+    }
+    l->control.tail += n;
+    l->stats.tx_messages++;
+}
+
+void rio_link_send(RioLink *l, const RioMessage *m)
+{
+    if (l->state == RIO_LINK_HELLO || l->state == RIO_LINK_READY) {
+        rio_link_queue(l, m);
+    }
+}
+
+static void control_taken(RioLink *l, size_t n)
+{
+    l->control.head += n;
+    if (l->control.head == l->control.tail) {
+        l->control.head = l->control.tail = 0;
+        if (l->control.size > CONTROL_KEEP) {
+            rio_queue_free(&l->control);
+        }
+    }
+}
+
+/* --- sessions --- */
+
+static bool has_work(const RioSession *s)
+{
+    return rio_session_tx_waits(s) || rio_session_wants_ack(s);
+}
+
+static void ready_add(RioLink *l, RioSession *s)
+{
+    if (!s->awake) {
+        s->awake = true;
+        rio_list_append(&l->ready, &s->ready_node);
+    }
+}
+
+static void ready_remove(RioSession *s)
+{
+    if (s->awake) {
+        s->awake = false;
+        rio_list_remove(&s->ready_node);
+    }
+}
+
+static void session_wake(RioSession *s)
+{
+    RioLink *l = s->link;
+
+    if (!s->recent) {
+        s->recent = true;
+        rio_list_append(&l->recent, &s->recent_node);
+    }
+    if (has_work(s)) {
+        ready_add(l, s);
+    }
+}
+
+/*
+ * The control queue stands between two messages whenever a session's message
+ * is in progress, so the rest of that one goes in front of it.
+ */
+static void session_abandon(RioSession *s)
+{
+    RioLink *l = s->link;
+    const uint8_t *rest;
+    size_t n;
+
+    l->planned = 0;
+    if (l->partial != s) {
+        return;
+    }
+    l->partial = NULL;
+    n = rio_session_tx_rest(s, &rest);
+    rio_queue_reserve(&l->control, n);
+    memmove(l->control.data + l->control.head + n,
+            l->control.data + l->control.head,
+            l->control.tail - l->control.head);
+    memcpy(l->control.data + l->control.head, rest, n);
+    l->control.tail += n;
+}
+
+static void session_leave(RioSession *s)
+{
+    rio_link_remove_session(s->link, s);
+}
+
+static const RioSessionOwner link_owner = {
+    .wake = session_wake,
+    .abandon = session_abandon,
+    .leave = session_leave,
+};
+
+void rio_link_add_session(RioLink *l, RioSession *s)
+{
+    g_assert(!s->link);
+    s->link = l;
+    s->owner = &link_owner;
+    rio_list_append(&l->members, &s->member_node);
+    session_wake(s);
+}
+
+void rio_link_remove_session(RioLink *l, RioSession *s)
+{
+    if (s->link != l) {
+        return;
+    }
+    session_abandon(s);
+    ready_remove(s);
+    if (s->recent) {
+        s->recent = false;
+        rio_list_remove(&s->recent_node);
+    }
+    rio_list_remove(&s->member_node);
+    s->owner = NULL;
+    s->link = NULL;
+}
+
+void rio_link_sweep(RioLink *l)
+{
+    RioListNode *node, *next;
+
+    for (node = l->recent.next; node != &l->recent; node = next) {
+        RioSession *s = RIO_SESSION_OF(node, recent_node);
+
+        next = node->next;
+        if (s->unacked_messages) {
+            s->ack_due = true;
+            session_wake(s);
+        } else if (s->idle_ticks++) {
+            rio_session_trim(s);
+            s->recent = false;
+            rio_list_remove(node);
+        }
+    }
+}
+
+/* --- taking turns --- */
+
+/*
+ * Queue the ACKs that sessions want, until @max sessions with bytes were
+ * seen; who wanted nothing else leaves the list.
+ */
+static void queue_acks(RioLink *l, int max)
+{
+    RioListNode *node, *next;
+
+    for (node = l->ready.next; node != &l->ready && max; node = next) {
+        RioSession *s = RIO_SESSION_OF(node, ready_node);
+
+        next = node->next;
+        if (rio_session_wants_ack(s)) {
+            RioMessage m;
+
+            if (l->control.tail - l->control.head > ACKS_AT_ONCE) {
+                return;
+            }
+            rio_session_make_ack(s, &m);
+            rio_link_queue(l, &m);
+        }
+        if (rio_session_tx_waits(s)) {
+            max--;
+        } else {
+            ready_remove(s);
+        }
+    }
+}
+
+static void plan(RioLink *l, struct iovec *iov, RioSession *s,
+                 const uint8_t *data, size_t len)
+{
+    if (len) {
+        iov[l->planned].iov_base = (void *)data;
+        iov[l->planned].iov_len = len;
+        l->plan[l->planned].session = s;
+        l->plan[l->planned].len = len;
+        l->planned++;
+    }
+}
+
+static void plan_session(RioLink *l, struct iovec *iov, RioSession *s,
+                         bool alone)
+{
+    const uint8_t *data;
+    size_t len;
+
+    if (l->state != RIO_LINK_READY) {
+        len = rio_session_tx_rest(s, &data);
+    } else if (alone) {
+        len = rio_session_tx(s, &data);
+    } else {
+        len = rio_session_tx_some(s, &data, QUANTUM);
+    }
+    plan(l, iov, s, data, len);
+}
+
+static void plan_others(RioLink *l, struct iovec *iov, int max)
+{
+    RioListNode *node = l->ready.next;
+    bool alone = node->next == &l->ready;
+
+    for (; node != &l->ready && l->planned < max; node = node->next) {
+        RioSession *s = RIO_SESSION_OF(node, ready_node);
+
+        if (s != l->partial && rio_session_tx_waits(s)) {
+            plan_session(l, iov, s, alone);
+        }
+    }
+}
+
+int rio_link_tx(RioLink *l, struct iovec *iov, int max)
+{
+    bool flowing = l->state == RIO_LINK_READY;
+
+    max = MIN(max, RIO_LINK_PLAN);
+    l->planned = 0;
+    if (flowing) {
+        queue_acks(l, max);
+    }
+    if (l->partial && max > 0) {
+        plan_session(l, iov, l->partial,
+                     l->control.head == l->control.tail &&
+                     l->ready.next->next == &l->ready);
+    }
+    if (l->planned < max) {
+        plan(l, iov, NULL, l->control.data + l->control.head,
+             l->control.tail - l->control.head);
+    }
+    if (flowing) {
+        plan_others(l, iov, max);
+    }
+    return l->planned;
+}
+
+/* @taken of the @planned bytes of @s went out; true when its turn is over */
+static bool session_taken(RioLink *l, RioSession *s, size_t taken,
+                          size_t planned)
+{
+    uint64_t whole = s->begun - (l->partial == s);
+    size_t rest = rio_session_tx_done(s, taken);
+
+    l->partial = rest ? s : NULL;
+    l->stats.tx_messages += s->begun - (rest != 0) - whole;
+    if (taken < planned) {
+        return false;
+    }
+    ready_remove(s);
+    if (has_work(s)) {
+        ready_add(l, s);
+    }
+    return true;
+}
+
+void rio_link_tx_done(RioLink *l, size_t n, int64_t now_ms)
+{
+    l->stats.tx_frames++;
+    l->stats.tx_bytes += n;
+    l->last_tx_ms = now_ms;
+    for (int i = 0; i < l->planned && n; i++) {
+        const RioPlanned *p = &l->plan[i];
+        size_t taken = MIN(n, p->len);
+
+        n -= taken;
+        if (!p->session) {
+            control_taken(l, taken);
+        } else if (!session_taken(l, p->session, taken, p->len)) {
+            break;
+        }
+    }
+    g_assert(!n);
+    l->planned = 0;
+}
+
+bool rio_link_tx_pending(RioLink *l)
+{
+    if (l->control.head != l->control.tail || l->partial) {
+        return true;
+    }
+    if (l->state != RIO_LINK_READY) {
+        return false;
+    }
+    while (!rio_list_empty(&l->ready)) {
+        RioSession *s = RIO_SESSION_OF(l->ready.next, ready_node);
+
+        if (has_work(s)) {
+            return true;
+        }
+        ready_remove(s);
+    }
+    return false;
+}

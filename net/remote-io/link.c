@@ -1,0 +1,399 @@
+/*
+ * remote-io link: its life, its clock and what it received
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include <string.h>
+
+#include "net/remote-io/link-internal.h"
+
+#define RX_MIN      4096u
+#define RX_BULK     65536u      /* largest buffer that traffic alone asks for */
+#define RX_SMALL    64u         /* small receives in a row until it shrinks */
+
+/* --- life --- */
+
+RioLink *rio_link_new(const RioLinkConfig *config, int64_t now_ms)
+{
+    RioLink *l = g_new0(RioLink, 1);
+
+    l->config = *config;
+    l->config.name = g_strdup(config->name);
+    l->config.software = g_strdup(config->software ?: "");
+    l->config.max_message = MIN(config->max_message ?: RIO_MAX_MESSAGE,
+                                RIO_MAX_MESSAGE);
+    l->config.keepalive_ms = config->keepalive_ms ?: RIO_DEFAULT_KEEPALIVE_MS;
+    l->client_id = config->client_id ?: 1;
+    l->server_id = config->server_id ?: 1;
+    l->state = RIO_LINK_HELLO;
+    l->max_message = RIO_MIN_MAX_MESSAGE;   /* enough for a HELLO */
+    l->keepalive_ms = l->config.keepalive_ms;
+    l->rx_target = RX_MIN;
+    l->born_ms = l->last_rx_ms = l->last_tx_ms = l->sweep_ms = now_ms;
+    l->last_ping_ms = now_ms;
+    l->closing_ms = -1;
+    rio_list_init(&l->members);
+    rio_list_init(&l->ready);
+    rio_list_init(&l->recent);
+    if (config->side == RIO_SIDE_CLIENT) {
+        rio_link_queue_hello(l);
+    }
+    return l;
+}
+
+void rio_link_free(RioLink *l)
+{
+    if (!l) {
+        return;
+    }
+    while (!rio_list_empty(&l->members)) {
+        rio_link_remove_session(l, RIO_SESSION_OF(l->members.next,
+                                                  member_node));
+    }
+    rio_queue_free(&l->rx);
+    rio_queue_free(&l->control);
+    g_free((char *)l->config.name);
+    g_free((char *)l->config.software);
+    g_free(l);
+}
+
+void rio_link_set_state(RioLink *l, RioLinkState state)
+{
+    l->state = state;
+}
+
+RioLinkState rio_link_state(const RioLink *l)
+{
+    return l->state;
+}
+
+uint64_t rio_link_caps(const RioLink *l)
+{
+    return l->caps;
+}
+
+const char *rio_link_peer_name(const RioLink *l)
+{
+    return l->peer_name;
+}
+
+const char *rio_link_peer_software(const RioLink *l)
+{
+    return l->peer_software;
+}
+
+const uint8_t *rio_link_peer_uuid(const RioLink *l)
+{
+    return l->peer_uuid;
+}
+
+uint8_t rio_link_peer_role(const RioLink *l)
+{
+    return l->peer_role;
+}
+
+uint32_t rio_link_client_id(const RioLink *l)
+{
+    return l->client_id;
+}
+
+uint32_t rio_link_server_id(const RioLink *l)
+{
+    return l->server_id;
+}
+
+uint32_t rio_link_max_message(const RioLink *l)
+{
+    return l->max_message;
+}
+
+uint32_t rio_link_keepalive_ms(const RioLink *l)
+{
+    return l->keepalive_ms;
+}
+
+const RioLinkStats *rio_link_stats(const RioLink *l)
+{
+    return &l->stats;
+}
+
+void rio_link_set_admit(RioLink *l, RioLinkAdmit *admit, void *opaque)
+{
+    l->admit = admit;
+    l->admit_opaque = opaque;
+}
+
+/* --- receiving --- */
+
+void rio_queue_free(RioQueue *q)
+{
+    g_free(q->data);
+    memset(q, 0, sizeof(*q));
+}
+
+void rio_queue_reserve(RioQueue *q, size_t n)
+{
+    size_t used = q->tail - q->head;
+    size_t size = MAX(q->size, 256);
+    uint8_t *data = q->data;
+
+    if (q->size - q->tail >= n) {
+        return;
+    }
+    while (size < used + n) {
+        size *= 2;
+    }
+    if (size > q->size) {
+        data = g_malloc(size);
+    }
+    if (used) {
+        memmove(data, q->data + q->head, used);
+    }
+    if (data != q->data) {
+        g_free(q->data);
+        q->data = data;
+        q->size = size;
+    }
+    q->head = 0;
+    q->tail = used;
+}
+
+/* Bytes that the buffer must still take for the message that has begun */
+static size_t rx_wanted(const RioLink *l)
+{
+    size_t used = l->rx.tail - l->rx.head;
+    size_t want = l->rx_target > used + RX_MIN ? l->rx_target - used : RX_MIN;
+    uint32_t length;
+
+    if (used >= 4) {
+        length = rio_encoded_length(l->rx.data + l->rx.head);
+        if (length <= l->max_message && length > used) {
+            want = MAX(want, length - used);
+        }
+    }
+    return want;
+}
+
+uint8_t *rio_link_rx_space(RioLink *l, size_t *space)
+{
+    if (l->rx.head == l->rx.tail) {
+        l->rx.head = l->rx.tail = 0;
+        if (l->rx.size > l->rx_target) {
+            rio_queue_free(&l->rx);
+        }
+    }
+    rio_queue_reserve(&l->rx, rx_wanted(l));
+    *space = l->rx.size - l->rx.tail;
+    return l->rx.data + l->rx.tail;
+}
+
+/* A buffer that was filled is too small; one that stays empty, too large */
+static void rx_adapt(RioLink *l, size_t n, size_t space)
+{
+    if (n == space) {
+        l->rx_target = MIN(MAX(l->rx_target, RX_MIN) * 2, RX_BULK);
+        l->rx_small = 0;
+    } else if (n > l->rx_target / 4) {
+        l->rx_small = 0;
+    } else if (++l->rx_small >= RX_SMALL) {
+        l->rx_target = MAX(l->rx_target / 2, RX_MIN);
+        l->rx_small = 0;
+    }
+}
+
+void rio_link_received(RioLink *l, size_t n, int64_t now_ms)
+{
+    g_assert(n <= l->rx.size - l->rx.tail);
+    rx_adapt(l, n, l->rx.size - l->rx.tail);
+    l->rx.tail += n;
+    l->last_rx_ms = now_ms;
+    l->stats.rx_frames++;
+    l->stats.rx_bytes += n;
+}
+
+static uint64_t needed_cap(uint8_t op)
+{
+    switch (op) {
+    case RIO_OP_RESUME:
+    case RIO_OP_RESUME_REPLY:
+        return RIO_CAP_RESUME;
+    case RIO_OP_ROUTE_TRACE:
+    case RIO_OP_ROUTE_TRACE_REPLY:
+        return RIO_CAP_ROUTE;
+    case RIO_OP_DOORBELL:
+    case RIO_OP_RECIPE:
+        return RIO_CAP_RECIPES;
+    case RIO_OP_DMA_READ:
+    case RIO_OP_DMA_READ_REPLY:
+    case RIO_OP_DMA_WRITE:
+    case RIO_OP_DMA_WRITE_REPLY:
+        return RIO_CAP_DMA;
+    case RIO_OP_MEM_TABLE:
+    case RIO_OP_MEM_TABLE_REPLY:
+        return RIO_CAP_SHM;
+    case RIO_OP_QUIESCE:
+    case RIO_OP_QUIESCE_REPLY:
+    case RIO_OP_STATE_SAVE:
+    case RIO_OP_STATE_SAVE_REPLY:
+    case RIO_OP_STATE_LOAD:
+    case RIO_OP_STATE_LOAD_REPLY:
+        return RIO_CAP_STATE;
+    case RIO_OP_MEM_UPDATE:
+        return RIO_CAP_MEMORY;
+    case RIO_OP_TIME_SYNC:
+        return RIO_CAP_TIME;
+    default:
+        return 0;
+    }
+}
+
+/* May the peer send @m now? */
+static bool check_message(const RioLink *l, const RioMessage *m,
+                          RioError *err)
+{
+    bool client = l->config.side == RIO_SIDE_CLIENT;
+
+    if (G_UNLIKELY(!(client ? rio_op_from_server(m->op)
+                            : rio_op_from_client(m->op)))) {
+        return rio_error_set(err, RIO_STATUS_PROTOCOL, "%s from a %s",
+                             rio_op_name(m->op), client ? "server" : "client");
+    }
+    if (G_UNLIKELY(l->state == RIO_LINK_HELLO &&
+                   m->op != (client ? RIO_OP_HELLO_REPLY : RIO_OP_HELLO) &&
+                   m->op != RIO_OP_BYE)) {
+        return rio_error_set(err, RIO_STATUS_PROTOCOL,
+                             "%s before the handshake", rio_op_name(m->op));
+    }
+    if (G_UNLIKELY(needed_cap(m->op) & ~l->caps)) {
+        return rio_error_set(err, RIO_STATUS_PROTOCOL,
+                             "%s without the capability 0x%" G_GINT64_MODIFIER
+                             "x", rio_op_name(m->op), needed_cap(m->op));
+    }
+    if (G_UNLIKELY(m->hops && !(l->caps & RIO_CAP_ROUTE))) {
+        return rio_error_set(err, RIO_STATUS_PROTOCOL,
+                             "%s with %u hops without the capability ROUTE",
+                             rio_op_name(m->op), m->hops);
+    }
+    return true;
+}
+
+static bool is_own_op(uint8_t op)
+{
+    return op <= RIO_OP_BYE;
+}
+
+static RioNextResult bad(RioLink *l, const RioError *err)
+{
+    rio_link_queue_bye(l, err->status, err->text);
+    rio_link_set_state(l, RIO_LINK_CLOSED);
+    return RIO_NEXT_BAD;
+}
+
+/* One message; RIO_NEXT_NONE also when the link took it for itself */
+static RioNextResult take_message(RioLink *l, RioMessage *m, RioError *err)
+{
+    l->rx.head += m->length;
+    l->stats.rx_messages++;
+    if (l->state == RIO_LINK_CLOSING && m->op != RIO_OP_BYE) {
+        return RIO_NEXT_NONE;
+    }
+    if (!check_message(l, m, err)) {
+        return bad(l, err);
+    }
+    return is_own_op(m->op) ? rio_link_own_message(l, m, err)
+                            : RIO_NEXT_MESSAGE;
+}
+
+RioNextResult rio_link_next(RioLink *l, RioMessage *m, RioError *err)
+{
+    RioNextResult result;
+
+    while (l->state != RIO_LINK_CLOSED) {
+        switch (rio_decode(l->rx.data + l->rx.head, l->rx.tail - l->rx.head,
+                           l->max_message, m, err)) {
+        case RIO_DECODE_MORE:
+            return RIO_NEXT_NONE;
+        case RIO_DECODE_BAD:
+            return bad(l, err);
+        case RIO_DECODE_OK:
+            break;
+        }
+        result = take_message(l, m, err);
+        if (result != RIO_NEXT_NONE) {
+            return result;
+        }
+    }
+    rio_error_set(err, RIO_STATUS_SHUTDOWN, "the link is closed");
+    return RIO_NEXT_CLOSED;
+}
+
+/* --- time --- */
+
+static bool dead(RioError *err, const char *what, int64_t silent_ms)
+{
+    return rio_error_set(err, RIO_STATUS_TIMEOUT,
+                         "%s for %" G_GINT64_FORMAT " ms", what, silent_ms);
+}
+
+/* Not READY: whatever is waited for has RIO_HANDSHAKE_TIMEOUT_MS */
+static bool tick_waiting(const RioLink *l, int64_t now_ms, int64_t *next_ms,
+                         RioError *err)
+{
+    bool hello = l->state == RIO_LINK_HELLO;
+    int64_t since = hello ? l->born_ms : l->closing_ms;
+
+    *next_ms = since + RIO_HANDSHAKE_TIMEOUT_MS;
+    return now_ms < *next_ms ||
+           dead(err, hello ? "no HELLO" : "the peer did not take BYE",
+                now_ms - since);
+}
+
+/* The CLIENT asks for a sign of life; it also gives one that way */
+static int64_t tick_ping(RioLink *l, int64_t now_ms)
+{
+    int64_t quiet_since = MIN(l->last_rx_ms, l->last_tx_ms);
+    /* Timers are not exact: rather a little early than one wake-up more */
+    int64_t due = l->keepalive_ms - l->keepalive_ms / 8;
+    int64_t asked = MAX(quiet_since, l->last_ping_ms);
+    RioMessage m = { .op = RIO_OP_PING };
+
+    if (now_ms - asked < due) {
+        return asked + l->keepalive_ms;
+    }
+    m.ping.cookie = ++l->cookie;
+    rio_link_queue(l, &m);
+    l->last_ping_ms = now_ms;
+    return now_ms + l->keepalive_ms;
+}
+
+bool rio_link_tick(RioLink *l, int64_t now_ms, int64_t *next_ms,
+                   RioError *err)
+{
+    bool client = l->config.side == RIO_SIDE_CLIENT;
+    int64_t dead_ms;
+
+    if (l->state >= RIO_LINK_CLOSING && l->closing_ms < 0) {
+        l->closing_ms = now_ms;
+    }
+    if (l->state != RIO_LINK_READY) {
+        return tick_waiting(l, now_ms, next_ms, err);
+    }
+    dead_ms = l->last_rx_ms +
+              (int64_t)l->keepalive_ms * (RIO_KEEPALIVE_MISSES + !client);
+    if (now_ms >= dead_ms) {
+        return dead(err, "the peer was silent", now_ms - l->last_rx_ms);
+    }
+    *next_ms = dead_ms;
+    if (client) {
+        *next_ms = MIN(*next_ms, tick_ping(l, now_ms));
+    }
+    if (now_ms - l->sweep_ms >= l->keepalive_ms - l->keepalive_ms / 8) {
+        rio_link_sweep(l);
+        l->sweep_ms = now_ms;
+    }
+    if (!rio_list_empty(&l->recent)) {
+        *next_ms = MIN(*next_ms, l->sweep_ms + l->keepalive_ms);
+    }
+    return true;
+}

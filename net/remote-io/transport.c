@@ -1,0 +1,181 @@
+/*
+ * remote-io transport: bytes through a connected socket
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+
+#include "qapi/error.h"
+#include "qapi/qapi-visit-sockets.h"
+#include "net/remote-io/transport-internal.h"
+
+/* The kernel gives up on what was not acknowledged; keep-alive is earlier */
+#define USER_TIMEOUT_MS     60000
+
+/* Bytes that wait in the kernel cannot be overtaken by anything else */
+#define NOT_SENT_LOW_WATER  (128 * 1024)
+
+struct RioTransport {
+    QIOChannelSocket *ioc;
+    int fd;                     /* of @ioc */
+    char *peer;
+};
+
+static bool is_tcp(const QIOChannelSocket *ioc)
+{
+    return ioc->localAddr.ss_family == AF_INET ||
+           ioc->localAddr.ss_family == AF_INET6;
+}
+
+static void set_option(int fd, int option, int value)
+{
+    /* Each of them only makes things faster or fail earlier */
+    (void)setsockopt(fd, IPPROTO_TCP, option, &value, sizeof(value));
+}
+
+static void tune_tcp(int fd)
+{
+    set_option(fd, TCP_NODELAY, 1);
+#ifdef TCP_QUICKACK
+    set_option(fd, TCP_QUICKACK, 1);
+#endif
+#ifdef TCP_USER_TIMEOUT
+    set_option(fd, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
+#endif
+#ifdef TCP_NOTSENT_LOWAT
+    set_option(fd, TCP_NOTSENT_LOWAT, NOT_SENT_LOW_WATER);
+#endif
+}
+
+/* One end of a Unix socket has no name; that of the other end serves both */
+static char *peer_text(QIOChannelSocket *ioc)
+{
+    g_autoptr(SocketAddress) remote =
+        qio_channel_socket_get_remote_address(ioc, NULL);
+    g_autoptr(SocketAddress) local =
+        qio_channel_socket_get_local_address(ioc, NULL);
+
+    if (remote && remote->type == SOCKET_ADDRESS_TYPE_UNIX &&
+        !*remote->u.q_unix.path) {
+        return local && *local->u.q_unix.path ? rio_address_text(local)
+                                              : g_strdup("unix:(pair)");
+    }
+    return remote ? rio_address_text(remote) : g_strdup("unknown");
+}
+
+static RioTransport *transport_new(QIOChannelSocket *ioc, char *peer)
+{
+    RioTransport *t = g_new0(RioTransport, 1);
+
+    t->ioc = ioc;
+    t->fd = ioc->fd;
+    t->peer = peer;
+    if (is_tcp(ioc)) {
+        tune_tcp(t->fd);
+    }
+    return t;
+}
+
+RioTransport *rio_transport_new(QIOChannelSocket *ioc, Error **errp)
+{
+    if (qio_channel_set_blocking(QIO_CHANNEL(ioc), false, errp) < 0) {
+        return NULL;
+    }
+    object_ref(OBJECT(ioc));
+    return transport_new(ioc, peer_text(ioc));
+}
+
+RioTransport *rio_transport_connect(const SocketAddress *addr,
+                                    int64_t timeout_ms, Error **errp)
+{
+    g_autofree char *text = rio_address_text(addr);
+    QIOChannelSocket *ioc;
+    int fd = rio_connect(addr, g_get_monotonic_time() + timeout_ms * 1000,
+                         errp);
+
+    if (fd < 0) {
+        error_prepend(errp, "cannot connect to %s: ", text);
+        return NULL;
+    }
+    ioc = qio_channel_socket_new_fd(fd, errp);
+    if (!ioc) {
+        close(fd);
+        error_prepend(errp, "cannot connect to %s: ", text);
+        return NULL;
+    }
+    if (qio_channel_set_blocking(QIO_CHANNEL(ioc), false, errp) < 0) {
+        object_unref(OBJECT(ioc));
+        return NULL;
+    }
+    return transport_new(ioc, g_steal_pointer(&text));
+}
+
+void rio_transport_free(RioTransport *t)
+{
+    if (t) {
+        object_unref(OBJECT(t->ioc));
+        g_free(t->peer);
+        g_free(t);
+    }
+}
+
+const char *rio_transport_peer(const RioTransport *t)
+{
+    return t->peer;
+}
+
+int rio_transport_fd(const RioTransport *t)
+{
+    return t->fd;
+}
+
+static ssize_t failed(const RioTransport *t, const char *what, Error **errp)
+{
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
+        return RIO_TRANSPORT_AGAIN;
+    }
+    error_setg_errno(errp, errno, "cannot %s %s", what, t->peer);
+    return RIO_TRANSPORT_ERROR;
+}
+
+ssize_t rio_transport_send(RioTransport *t, const struct iovec *iov, int n,
+                           Error **errp)
+{
+    struct msghdr msg = {
+        .msg_iov = (struct iovec *)iov,
+        .msg_iovlen = n,
+    };
+    ssize_t done = sendmsg(t->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+    return done >= 0 ? done : failed(t, "send to", errp);
+}
+
+ssize_t rio_transport_recv(RioTransport *t, void *buf, size_t size,
+                           Error **errp)
+{
+    ssize_t done = recv(t->fd, buf, size, MSG_DONTWAIT);
+
+    return done >= 0 ? done : failed(t, "receive from", errp);
+}
+
+int rio_transport_wait(RioTransport *t, int events, int64_t timeout_ns)
+{
+    short wanted = (events & G_IO_IN ? POLLIN : 0) |
+                   (events & G_IO_OUT ? POLLOUT : 0);
+    short got = rio_poll(t->fd, wanted, timeout_ns);
+
+    /* An error is found by whoever tries to send or receive next */
+    if (got & (POLLERR | POLLHUP | POLLNVAL)) {
+        return events;
+    }
+    return (got & POLLIN ? G_IO_IN : 0) | (got & POLLOUT ? G_IO_OUT : 0);
+}
+
+void rio_transport_shutdown(RioTransport *t)
+{
+    shutdown(t->fd, SHUT_RDWR);
+}

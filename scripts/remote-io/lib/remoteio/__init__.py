@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Start, watch and end remote-io-server and QEMU.
+
+    child.py    a process that cannot outlive us
+    qmp.py      a monitor, QEMU's or the server's
+    server.py   remote-io-server
+    vm.py       QEMU
+    guest.py    a Debian guest whose console is a remote UART
+
+Nothing here sleeps: every wait is for a descriptor.  QEMU and the server
+connect to sockets that listen before they start, so there is no moment in
+which a socket "does not exist yet".
+"""
+
+from .child import Child, ChildEnded
+from .qmp import Qmp, QmpError
+from .server import Server
+from .vm import Vm
+from .guest import Guest, GuestError
+
+__all__ = ['Child', 'ChildEnded', 'Guest', 'GuestError', 'Qmp', 'QmpError',
+           'Server', 'Vm']

@@ -1,0 +1,67 @@
+/*
+ * remote-io-server: what the server says of itself
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/uuid.h"
+#include "crypto/hash.h"
+#include "internal.h"
+
+#define DEFAULT_LEASE_MS 60000
+
+RiodConfig riod_config = {
+    .lease_ms = DEFAULT_LEASE_MS,
+};
+
+static QemuMutex tables_lock;
+
+static void __attribute__((constructor)) tables_lock_init(void)
+{
+    qemu_mutex_init(&tables_lock);
+}
+
+void riod_tables_lock(void)
+{
+    qemu_mutex_lock(&tables_lock);
+}
+
+void riod_tables_unlock(void)
+{
+    qemu_mutex_unlock(&tables_lock);
+}
+
+/*
+ * The name decides: a server that comes back under its name, on this host or
+ * another, is the same server to those who route to it.
+ */
+static void derive_ids(const char *name)
+{
+    g_autofree uint8_t *digest = NULL;
+    size_t len = 0;
+    QemuUUID fresh;
+
+    if (qcrypto_hash_bytes(QCRYPTO_HASH_ALGO_SHA256, name, strlen(name),
+                           &digest, &len, NULL) == 0) {
+        memcpy(riod_config.uuid, digest, RIO_UUID_SIZE);
+    } else {
+        qemu_uuid_generate(&fresh);
+        memcpy(riod_config.uuid, fresh.data, RIO_UUID_SIZE);
+    }
+    memcpy(&riod_config.server_id, riod_config.uuid,
+           sizeof(riod_config.server_id));
+    riod_config.server_id &= INT32_MAX;
+    if (!riod_config.server_id) {
+        riod_config.server_id = 1;
+    }
+}
+
+void riod_config_complete(void)
+{
+    if (!riod_config.server_name) {
+        riod_config.server_name = g_strndup(g_get_host_name(),
+                                            RIO_MAX_STRING);
+    }
+    derive_ids(riod_config.server_name);
+}

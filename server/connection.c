@@ -1,0 +1,848 @@
+/*
+ * remote-io-server: the life of one connection
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A connection is read by one home at a time.  All messages of one receive
+ * are handled under one hold of the lock, and what they gave rise to leaves
+ * in one send: a reply and the interrupts before it are one frame.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/main-loop.h"
+#include "qemu-version.h"
+#include "internal.h"
+#include "trace.h"
+
+/* Connections that have not said who they are; more are turned away */
+#define MAX_STRANGERS 256u
+
+/* Time that is left for a last message to get out */
+#define LINGER_MS 500
+
+/*
+ * After an answer the next request of a busy client is only microseconds
+ * away: ask the socket again for so long before going back to the event
+ * loop.  A client that is not so quick turns this off for a while.
+ */
+#define SPIN_NS 12000
+#define SPIN_CREDIT_MAX 64
+
+/* Messages in a row before others of this home have their turn */
+#define SPIN_TURNS 32
+
+/* Turns of a connection alone in its home until it may spin (again) */
+#define CROWD_TURNS 16
+
+static QLIST_HEAD(, RiodConnection) connections =
+    QLIST_HEAD_INITIALIZER(connections);
+static uint64_t last_number;
+static unsigned strangers;
+
+/* Messages without a place in a log that a peer may leave unread */
+#define MAX_UNREAD 1024u
+
+typedef struct ConnTask {
+    RiodTask task;
+    RiodConnection *conn;
+    RiodSession *session;
+    bool left;
+} ConnTask;
+
+static void conn_start(RiodConnection *conn);
+static void conn_close(RiodConnection *conn);
+
+static int64_t now_ms(void)
+{
+    return get_clock() / SCALE_MS;
+}
+
+RiodConnection *riod_connection_ref(RiodConnection *conn)
+{
+    qatomic_inc(&conn->refs);
+    return conn;
+}
+
+void riod_connection_unref(RiodConnection *conn)
+{
+    if (!conn || qatomic_fetch_dec(&conn->refs) > 1) {
+        return;
+    }
+    assert(QLIST_EMPTY(&conn->sessions) && !conn->started);
+    rio_link_free(conn->link);
+    riod_client_put(conn->client);
+    error_free(conn->rx_error);
+    qemu_mutex_destroy(&conn->lock);
+    g_free(conn->peer);
+    g_free(conn);
+}
+
+char *riod_connection_describe_locked(RiodConnection *conn)
+{
+    const char *name = rio_link_peer_name(conn->link);
+
+    if (!*name) {
+        return g_strdup_printf("client at %s", conn->peer);
+    }
+    return g_strdup_printf("client %s (%s)", name, conn->peer);
+}
+
+static void conn_log_locked(RiodConnection *conn, const char *text)
+{
+    g_autofree char *who = riod_connection_describe_locked(conn);
+
+    riod_log("%s: %s", who, text);
+}
+
+/* --- sending --- */
+
+static void conn_sent_all_locked(RiodConnection *conn)
+{
+    conn->unread = 0;
+    if (unlikely(conn->blocked || conn->closing)) {
+        conn->blocked = false;
+        riod_connection_wake_locked(conn);
+    }
+}
+
+/* The peer broke the rules: one line here, BYE there, and the end */
+void riod_connection_bad_locked(RiodConnection *conn, const RioError *err)
+{
+    if (conn->closed || conn->closing) {
+        return;
+    }
+    conn_log_locked(conn, err->text);
+    rio_link_bye(conn->link, err->status, err->text);
+    conn->closing = true;
+}
+
+void riod_connection_control_locked(RiodConnection *conn, const RioMessage *m)
+{
+    RioError err;
+
+    if (conn->closed || conn->closing) {
+        return;
+    }
+    if (conn->blocked && ++conn->unread > MAX_UNREAD) {
+        rio_error_set(&err, RIO_STATUS_LIMIT, "it asks but does not read: %u "
+                      "answers wait", conn->unread);
+        riod_connection_bad_locked(conn, &err);
+        return;
+    }
+    rio_link_send(conn->link, m);
+}
+
+void riod_connection_send_locked(RiodConnection *conn)
+{
+    struct iovec iov[16];
+    Error *err = NULL;
+    ssize_t sent;
+    int n;
+
+    if (conn->closed) {
+        return;
+    }
+    while ((n = rio_link_tx(conn->link, iov, ARRAY_SIZE(iov))) > 0) {
+        sent = rio_transport_send(conn->transport, iov, n, &err);
+        if (sent == RIO_TRANSPORT_AGAIN) {
+            conn->blocked = true;
+            riod_connection_wake_locked(conn);
+            return;
+        }
+        if (sent < 0) {
+            trace_riod_connection_send_failed(conn->number,
+                                              error_get_pretty(err));
+            error_free(err);
+            conn->closing = true;
+            conn->blocked = false;
+            break;
+        }
+        rio_link_tx_done(conn->link, sent, now_ms());
+    }
+    conn_sent_all_locked(conn);
+}
+
+void riod_connection_bye_locked(RiodConnection *conn, uint8_t status,
+                                const char *reason)
+{
+    if (!conn->closed && !conn->closing) {
+        rio_link_bye(conn->link, status, reason);
+        conn->closing = true;
+        riod_connection_send_locked(conn);
+        riod_connection_wake_locked(conn);
+    }
+}
+
+void riod_connection_wake_locked(RiodConnection *conn)
+{
+    if (!conn->closed && conn->bh) {
+        qemu_bh_schedule(conn->bh);
+    }
+}
+
+/* --- messages --- */
+
+static uint32_t conn_admit(void *opaque, const RioMessage *hello,
+                           RioError *err)
+{
+    RiodConnection *conn = opaque;
+
+    if (!*hello->hello.name) {
+        rio_error_set(err, RIO_STATUS_DENIED, "a client must have a name");
+        return 0;
+    }
+    conn->client = riod_client_get(hello->hello.name, hello->hello.uuid, err);
+    if (!conn->client) {
+        return 0;
+    }
+    qatomic_dec(&strangers);
+    trace_riod_connection_hello(conn->number, conn->client->name,
+                                conn->client->id, hello->hello.software);
+    return conn->client->id;
+}
+
+static bool ids_match(const RiodSession *s, const RioIds *ids)
+{
+    return s->ids.module == ids->module && s->ids.vm == ids->vm &&
+           s->ids.client == ids->client && s->ids.server == ids->server;
+}
+
+static RiodSession *conn_session(RiodConnection *conn, const RioIds *ids)
+{
+    RiodSession *s = conn->hot;
+
+    if (likely(s && ids_match(s, ids))) {
+        return s;
+    }
+    QLIST_FOREACH(s, &conn->sessions, on_conn) {
+        if (ids_match(s, ids)) {
+            conn->hot = s;
+            return s;
+        }
+    }
+    return NULL;
+}
+
+/* A session that is not, or is not here any more: say so, and go on */
+static void conn_gone(RiodConnection *conn, const RioMessage *m,
+                      uint8_t status)
+{
+    RioMessage gone;
+
+    rio_message_init(&gone, RIO_OP_SESSION_GONE, 0, 0);
+    gone.ids = m->ids;
+    gone.epoch = m->epoch;
+    gone.status = status;
+    g_strlcpy(gone.reason, rio_status_text(status), sizeof(gone.reason));
+    riod_connection_control_locked(conn, &gone);
+}
+
+/* Hand a message over to the home of its module */
+typedef struct RouteTask {
+    RiodTask task;
+    RiodSession *session;
+    RioMessage message;
+    uint8_t payload[];
+} RouteTask;
+
+static void queue_left_locked(RiodConnection *conn, RiodSession *s)
+{
+    s->queued--;
+    conn->queued--;
+    if (conn->paused && conn->queued <= RIOD_QUEUE_LOW) {
+        riod_connection_wake_locked(conn);
+    }
+}
+
+static void conn_dispatch_locked(RiodSession *s, const RioMessage *m)
+{
+    if (m->op == RIO_OP_DETACH) {
+        riod_detach(s, m);
+    } else {
+        riod_route(s, m);
+    }
+}
+
+static void route_task_run(RiodTask *task)
+{
+    RouteTask *t = container_of(task, RouteTask, task);
+    RiodSession *s = t->session;
+    RiodConnection *conn = s->conn;
+
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        queue_left_locked(conn, s);
+        if (!s->ended) {
+            conn_dispatch_locked(s, &t->message);
+            riod_connection_send_locked(conn);
+        }
+    }
+    riod_session_unref(s);
+    g_free(t);
+}
+
+static void conn_hand_over(RiodConnection *conn, RiodSession *s,
+                           const RioMessage *m)
+{
+    RouteTask *t = g_malloc(sizeof(*t) + m->payload.len);
+
+    t->task.run = route_task_run;
+    t->session = riod_session_ref(s);
+    t->message = *m;
+    t->message.payload.data = t->payload;
+    if (m->payload.len) {
+        memcpy(t->payload, m->payload.data, m->payload.len);
+    }
+    s->queued++;
+    conn->queued++;
+    if (conn->queued >= RIOD_QUEUE_HIGH) {
+        conn->paused = true;
+        riod_connection_wake_locked(conn);
+    }
+    riod_home_post(s->inst->home, &t->task);
+}
+
+/*
+ * Room in the log that an acknowledgement made.  The home fills it when it
+ * looks at its dirty sessions next; wake it if that is somebody else.
+ */
+typedef struct RoomTask {
+    RiodTask task;
+    RiodSession *session;
+} RoomTask;
+
+static void room_task_run(RiodTask *task)
+{
+    RoomTask *t = container_of(task, RoomTask, task);
+    RiodConnection *conn = t->session->conn;
+
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        if (!t->session->ended &&
+            riod_session_push_irqs_locked(t->session)) {
+            riod_connection_send_locked(conn);
+        }
+    }
+    riod_session_unref(t->session);
+    g_free(t);
+}
+
+static void conn_room(RiodConnection *conn, RiodSession *s)
+{
+    RoomTask *t;
+
+    s->want_room = false;
+    if (s->inst->home == conn->home) {
+        riod_session_push_irqs_locked(s);
+        return;
+    }
+    t = g_new(RoomTask, 1);
+    t->task.run = room_task_run;
+    t->session = riod_session_ref(s);
+    riod_home_post(s->inst->home, &t->task);
+}
+
+static bool conn_session_message(RiodConnection *conn, RiodSession *s,
+                                 const RioMessage *m, RioError *err)
+{
+    switch (rio_session_receive(s->rio, m, err)) {
+    case RIO_RECEIVE_DELIVER:
+        if (likely(s->inst->home == conn->home && !s->queued)) {
+            conn_dispatch_locked(s, m);
+        } else {
+            conn_hand_over(conn, s, m);
+        }
+        break;
+    case RIO_RECEIVE_DROP:
+        break;
+    case RIO_RECEIVE_BAD:
+        if (err->status != RIO_STATUS_STALE_EPOCH) {
+            return false;
+        }
+        conn_gone(conn, m, RIO_STATUS_STALE_EPOCH);
+        break;
+    }
+    if (unlikely(s->want_room)) {
+        conn_room(conn, s);
+    }
+    return true;
+}
+
+/* Returns: false with *@err when the peer may not say that now */
+static bool conn_message(RiodConnection *conn, const RioMessage *m,
+                         RioError *err)
+{
+    RiodSession *s;
+
+    switch (m->op) {
+    case RIO_OP_ATTACH:
+        riod_attach(conn, m);
+        return true;
+    case RIO_OP_RESUME:
+        riod_resume(conn, m);
+        return true;
+    }
+    s = conn_session(conn, &m->ids);
+    if (likely(s)) {
+        return conn_session_message(conn, s, m, err);
+    }
+    trace_riod_connection_no_session(conn->number, rio_op_name(m->op),
+                                     m->ids.vm, m->ids.module);
+    if (m->op != RIO_OP_ACK) {
+        conn_gone(conn, m, RIO_STATUS_UNKNOWN_SESSION);
+    }
+    return true;
+}
+
+/* A peer that leaves of its own will does not come back for its sessions */
+static void conn_bye(RiodConnection *conn, const RioError *err)
+{
+    trace_riod_connection_bye(conn->number, err->text);
+    if (err->status == RIO_STATUS_OK || err->status == RIO_STATUS_SHUTDOWN) {
+        conn->left = true;
+    } else {
+        conn_log_locked(conn, err->text);
+    }
+    conn->closing = true;
+}
+
+static void conn_messages_locked(RiodConnection *conn)
+{
+    RioMessage *m = &conn->message;
+    RioError err;
+
+    while (!conn->closing && !conn->paused) {
+        switch (rio_link_next(conn->link, m, &err)) {
+        case RIO_NEXT_MESSAGE:
+            trace_riod_message(conn->number, rio_op_name(m->op), m->ids.vm,
+                               m->ids.module, m->seq, m->tag);
+            if (unlikely(!conn_message(conn, m, &err))) {
+                riod_connection_bad_locked(conn, &err);
+            }
+            break;
+        case RIO_NEXT_NONE:
+            return;
+        case RIO_NEXT_CLOSED:
+            conn_bye(conn, &err);
+            break;
+        case RIO_NEXT_BAD:
+            riod_connection_bad_locked(conn, &err);
+            break;
+        }
+    }
+}
+
+/* --- receiving --- */
+
+/* True when there is something to handle: bytes, or the end */
+static bool conn_receive(RiodConnection *conn)
+{
+    size_t space;
+    uint8_t *to = rio_link_rx_space(conn->link, &space);
+    ssize_t n = rio_transport_recv(conn->transport, to, space,
+                                   &conn->rx_error);
+
+    if (n == RIO_TRANSPORT_AGAIN) {
+        return false;
+    }
+    if (n > 0) {
+        conn->rx_ready = n;
+    } else {
+        conn->rx_failed = true;
+    }
+    return true;
+}
+
+static void conn_rearm_tick(RiodConnection *conn)
+{
+    int64_t next = 0;
+    RioError err;
+    bool alive = true;
+
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        alive = rio_link_tick(conn->link, now_ms(), &next, &err);
+        if (!alive) {
+            conn_log_locked(conn, err.text);
+            conn->closing = true;
+            conn->blocked = false;
+        } else {
+            riod_connection_send_locked(conn);
+        }
+    }
+    if (alive) {
+        timer_mod(conn->tick, next);
+    } else {
+        conn_close(conn);
+    }
+}
+
+/* Handle what conn_receive() found.  False when the connection is over. */
+static bool conn_handle(RiodConnection *conn)
+{
+    bool over;
+
+    qemu_mutex_lock(&conn->lock);
+    if (likely(conn->rx_ready)) {
+        rio_link_received(conn->link, conn->rx_ready, now_ms());
+        conn->rx_ready = 0;
+        conn_messages_locked(conn);
+        riod_connection_send_locked(conn);
+    }
+    if (unlikely(conn->rx_failed)) {
+        conn->closing = true;
+        conn->blocked = false;
+    }
+    over = conn->closing && !conn->blocked;
+    qemu_mutex_unlock(&conn->lock);
+    if (unlikely(!QSIMPLEQ_EMPTY(&conn->home->dirty))) {
+        riod_home_flush(conn->home);
+    }
+    return !over;
+}
+
+static bool conn_spin(RiodConnection *conn)
+{
+    int64_t until;
+
+    if (conn->spin_credit <= 0 || conn->home->crowd || conn->paused ||
+        qatomic_read(&conn->home->wanted)) {
+        conn->spin_credit++;
+        return false;
+    }
+    until = get_clock() + SPIN_NS;
+    do {
+        if (conn_receive(conn)) {
+            conn->spin_credit = SPIN_CREDIT_MAX;
+            return true;
+        }
+    } while (get_clock() < until);
+    conn->spin_credit -= SPIN_CREDIT_MAX / 4;
+    return false;
+}
+
+/* Spinning for one connection is unfair where several are busy */
+static void home_note(RiodHome *home, const RiodConnection *conn)
+{
+    if (home->last_conn != conn) {
+        home->last_conn = conn;
+        home->crowd = CROWD_TURNS;
+    } else if (home->crowd) {
+        home->crowd--;
+    }
+}
+
+static void conn_ready(void *opaque)
+{
+    RiodConnection *conn = opaque;
+    unsigned turns = SPIN_TURNS;
+
+    if (!conn->started || conn->paused || (!conn->rx_ready && !conn->rx_failed &&
+                                           !conn_receive(conn))) {
+        return;
+    }
+    home_note(conn->home, conn);
+    do {
+        if (!conn_handle(conn)) {
+            conn_close(conn);
+            return;
+        }
+    } while (--turns && conn_spin(conn));
+    if (unlikely(rio_link_state(conn->link) != conn->tick_state)) {
+        conn->tick_state = rio_link_state(conn->link);
+        conn_rearm_tick(conn);
+    }
+}
+
+static bool conn_poll(void *opaque)
+{
+    RiodConnection *conn = opaque;
+
+    return conn->rx_ready || conn->rx_failed || conn_receive(conn);
+}
+
+static void conn_writable(void *opaque)
+{
+    RiodConnection *conn = opaque;
+
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        conn->blocked = false;
+        riod_connection_send_locked(conn);
+        riod_connection_wake_locked(conn);
+    }
+}
+
+/* --- being woken, moving, starting and ending; all in the home --- */
+
+static void conn_watch(RiodConnection *conn, bool read, bool write)
+{
+    aio_set_fd_handler(conn->home->ctx, rio_transport_fd(conn->transport),
+                       read ? conn_ready : NULL, write ? conn_writable : NULL,
+                       read ? conn_poll : NULL, read ? conn_ready : NULL,
+                       conn);
+    conn->watch_read = read;
+    conn->watch_write = write;
+}
+
+static void conn_unwatch(RiodConnection *conn)
+{
+    conn_watch(conn, false, false);
+    timer_free(conn->tick);
+    conn->tick = NULL;
+    conn->started = false;
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        qemu_bh_delete(conn->bh);
+        conn->bh = NULL;
+    }
+}
+
+static void start_task_run(RiodTask *task)
+{
+    ConnTask *t = container_of(task, ConnTask, task);
+
+    conn_start(t->conn);
+    riod_connection_unref(t->conn);
+    g_free(t);
+}
+
+static void conn_post_start(RiodConnection *conn, RiodHome *home)
+{
+    ConnTask *t = g_new0(ConnTask, 1);
+
+    t->task.run = start_task_run;
+    t->conn = riod_connection_ref(conn);
+    riod_home_post(home, &t->task);
+}
+
+static void conn_move(RiodConnection *conn, RiodHome *to)
+{
+    trace_riod_connection_move(conn->number, to->name ?: "worker");
+    conn_unwatch(conn);
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        conn->home = to;
+        conn->move_to = NULL;
+    }
+    conn_post_start(conn, to);
+}
+
+/* Somebody changed a field that the home acts on */
+static void conn_woken(void *opaque)
+{
+    RiodConnection *conn = opaque;
+    RiodHome *to = NULL;
+    bool over, closing, read, write;
+
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        if (conn->paused && conn->queued <= RIOD_QUEUE_LOW) {
+            conn->paused = false;
+            conn_messages_locked(conn);
+            riod_connection_send_locked(conn);
+        }
+        over = conn->closing && !conn->blocked;
+        closing = conn->closing;
+        read = !conn->paused && !closing;
+        write = conn->blocked;
+        to = conn->move_to;
+    }
+    riod_home_flush(conn->home);
+    if (over) {
+        conn_close(conn);
+    } else if (to && to != conn->home) {
+        conn_move(conn, to);
+    } else {
+        if (read != conn->watch_read || write != conn->watch_write) {
+            conn_watch(conn, read, write);
+        }
+        if (closing) {
+            timer_mod(conn->tick, now_ms() + LINGER_MS);
+        }
+    }
+}
+
+static void conn_tick(void *opaque)
+{
+    RiodConnection *conn = opaque;
+    bool closing;
+
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        closing = conn->closing;
+    }
+    if (closing) {
+        conn_close(conn);
+    } else {
+        conn_rearm_tick(conn);
+    }
+}
+
+static void conn_start(RiodConnection *conn)
+{
+    AioContext *ctx = conn->home->ctx;
+
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        if (conn->closed) {
+            return;
+        }
+        conn->bh = aio_bh_new(ctx, conn_woken, conn);
+    }
+    conn->tick = aio_timer_new(ctx, QEMU_CLOCK_REALTIME, SCALE_MS, conn_tick,
+                               conn);
+    conn->tick_state = rio_link_state(conn->link);
+    conn->started = true;
+    conn_watch(conn, true, false);
+    qemu_bh_schedule(conn->bh);
+    conn_rearm_tick(conn);
+}
+
+static void lost_task_run(RiodTask *task)
+{
+    ConnTask *t = container_of(task, ConnTask, task);
+
+    if (t->left) {
+        riod_session_end(t->session, RIO_STATUS_OK, NULL);
+    } else {
+        riod_session_lost(t->session, t->conn);
+    }
+    riod_session_unref(t->session);
+    riod_connection_unref(t->conn);
+    g_free(t);
+}
+
+/* The sessions stay; each one's home decides for how long */
+static void conn_lose_session(RiodConnection *conn, RiodSession *s)
+{
+    ConnTask *t = g_new0(ConnTask, 1);
+
+    QLIST_SAFE_REMOVE(s, on_conn);
+    rio_link_remove_session(conn->link, s->rio);
+    rio_session_lost(s->rio);
+    t->task.run = lost_task_run;
+    t->conn = riod_connection_ref(conn);
+    t->session = s;             /* the reference that the list had */
+    t->left = conn->left;
+    riod_home_post(s->inst->home, &t->task);
+}
+
+static void conn_close(RiodConnection *conn)
+{
+    RiodSession *s;
+
+    trace_riod_connection_close(conn->number, conn->rx_error ?
+                                error_get_pretty(conn->rx_error) : "");
+    conn_unwatch(conn);
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        conn->closed = true;
+        conn->closing = true;
+        conn->hot = NULL;
+        while ((s = QLIST_FIRST(&conn->sessions))) {
+            conn_lose_session(conn, s);
+        }
+        rio_transport_free(conn->transport);
+        conn->transport = NULL;
+        if (!conn->client) {
+            qatomic_dec(&strangers);
+        }
+    }
+    riod_tables_lock();
+    QLIST_REMOVE(conn, node);
+    riod_tables_unlock();
+    riod_connection_unref(conn);
+}
+
+/* --- the main loop's side --- */
+
+static RioLink *conn_new_link(void)
+{
+    RioLinkConfig config = {
+        .side = RIO_SIDE_SERVER,
+        .role = RIO_ROLE_SERVER,
+        .name = riod_config.server_name,
+        .software = "remote-io-server " QEMU_FULL_VERSION,
+        .caps = RIO_CAP_RESUME,
+        .server_id = riod_config.server_id,
+    };
+
+    memcpy(config.uuid, riod_config.uuid, RIO_UUID_SIZE);
+    return rio_link_new(&config, now_ms());
+}
+
+void riod_connection_new(QIOChannelSocket *ioc)
+{
+    static RiodRate rate;
+    RioTransport *transport;
+    RiodConnection *conn;
+    Error *err = NULL;
+
+    transport = rio_transport_new(ioc, &err);
+    if (!transport) {
+        riod_log("a connection was dropped: %s", error_get_pretty(err));
+        error_free(err);
+        return;
+    }
+    if (qatomic_read(&strangers) >= MAX_STRANGERS) {
+        if (riod_rate_allows(&rate, "listener")) {
+            riod_log("client at %s: turned away, %u connections have not "
+                     "said HELLO yet", rio_transport_peer(transport),
+                     MAX_STRANGERS);
+        }
+        rio_transport_free(transport);
+        return;
+    }
+    qatomic_inc(&strangers);
+    conn = g_new0(RiodConnection, 1);
+    conn->refs = 1;
+    conn->number = ++last_number;
+    conn->peer = g_strdup(rio_transport_peer(transport));
+    conn->transport = transport;
+    conn->link = conn_new_link();
+    conn->home = riod_home_default();
+    conn->spin_credit = SPIN_CREDIT_MAX;
+    qemu_mutex_init(&conn->lock);
+    QLIST_INIT(&conn->sessions);
+    rio_link_set_admit(conn->link, conn_admit, conn);
+    riod_tables_lock();
+    QLIST_INSERT_HEAD(&connections, conn, node);
+    riod_tables_unlock();
+    trace_riod_connection_new(conn->number, conn->peer);
+    conn_post_start(conn, conn->home);
+}
+
+void riod_connections_foreach(void (*fn)(RiodConnection *, void *),
+                              void *opaque)
+{
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+    RiodConnection *conn;
+
+    riod_tables_lock();
+    QLIST_FOREACH(conn, &connections, node) {
+        g_ptr_array_add(all, riod_connection_ref(conn));
+    }
+    riod_tables_unlock();
+    for (guint i = 0; i < all->len; i++) {
+        fn(all->pdata[i], opaque);
+        riod_connection_unref(all->pdata[i]);
+    }
+}
+
+static void conn_shutdown(RiodConnection *conn, void *opaque)
+{
+    QEMU_LOCK_GUARD(&conn->lock);
+    riod_connection_bye_locked(conn, RIO_STATUS_SHUTDOWN,
+                               "the server was told to quit");
+}
+
+static bool connections_left(void)
+{
+    bool left;
+
+    riod_tables_lock();
+    left = !QLIST_EMPTY(&connections);
+    riod_tables_unlock();
+    return left;
+}
+
+/* A peer that takes nothing is cut off after LINGER_MS by its own timer */
+void riod_connections_shutdown(void)
+{
+    riod_connections_foreach(conn_shutdown, NULL);
+    while (connections_left()) {
+        g_usleep(1000);
+    }
+}

@@ -1,0 +1,177 @@
+/*
+ * remote-io-server: homes, the threads in which connections and modules live
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "system/iothread.h"
+#include "internal.h"
+#include "trace.h"
+
+static QLIST_HEAD(, RiodHome) homes = QLIST_HEAD_INITIALIZER(homes);
+
+typedef struct RiodCall {
+    RiodTask task;
+    void (*fn)(void *);
+    void *opaque;
+    QemuEvent done;
+} RiodCall;
+
+static RiodTask *home_take(RiodHome *home)
+{
+    RiodTask *task;
+
+    QEMU_LOCK_GUARD(&home->lock);
+    task = QSIMPLEQ_FIRST(&home->tasks);
+    if (task) {
+        QSIMPLEQ_REMOVE_HEAD(&home->tasks, next);
+    }
+    qatomic_set(&home->wanted, !QSIMPLEQ_EMPTY(&home->tasks));
+    return task;
+}
+
+static void home_bh(void *opaque)
+{
+    RiodHome *home = opaque;
+    RiodTask *task;
+
+    while ((task = home_take(home))) {
+        task->run(task);
+    }
+    riod_home_flush(home);
+}
+
+void riod_home_post(RiodHome *home, RiodTask *task)
+{
+    WITH_QEMU_LOCK_GUARD(&home->lock) {
+        QSIMPLEQ_INSERT_TAIL(&home->tasks, task, next);
+        qatomic_set(&home->wanted, true);
+    }
+    qemu_bh_schedule(home->bh);
+}
+
+static void home_call_run(RiodTask *task)
+{
+    RiodCall *call = container_of(task, RiodCall, task);
+
+    call->fn(call->opaque);
+    qemu_event_set(&call->done);
+}
+
+void riod_home_call(RiodHome *home, void (*fn)(void *), void *opaque)
+{
+    RiodCall call = {
+        .task.run = home_call_run,
+        .fn = fn,
+        .opaque = opaque,
+    };
+
+    qemu_event_init(&call.done, false);
+    riod_home_post(home, &call.task);
+    qemu_event_wait(&call.done);
+    qemu_event_destroy(&call.done);
+}
+
+void riod_home_flush(RiodHome *home)
+{
+    RiodSession *s;
+
+    while ((s = QSIMPLEQ_FIRST(&home->dirty))) {
+        RiodConnection *conn = s->conn;
+
+        QSIMPLEQ_REMOVE_HEAD(&home->dirty, dirty_next);
+        s->dirty = false;
+        if (!s->ended) {
+            QEMU_LOCK_GUARD(&conn->lock);
+            if (riod_session_push_irqs_locked(s)) {
+                riod_connection_send_locked(conn);
+            }
+        }
+        riod_session_unref(s);
+    }
+}
+
+static RiodHome *home_find(const Object *thread)
+{
+    RiodHome *home;
+
+    QLIST_FOREACH(home, &homes, node) {
+        if (home->thread == thread) {
+            return home;
+        }
+    }
+    return NULL;
+}
+
+static RiodHome *home_new(const char *name, IOThread *thread)
+{
+    RiodHome *home = g_new0(RiodHome, 1);
+
+    home->name = g_strdup(name);
+    home->thread = object_ref(OBJECT(thread));
+    home->ctx = iothread_get_aio_context(thread);
+    aio_context_ref(home->ctx);
+    home->bh = aio_bh_new(home->ctx, home_bh, home);
+    qemu_mutex_init(&home->lock);
+    QSIMPLEQ_INIT(&home->tasks);
+    QSIMPLEQ_INIT(&home->dirty);
+    QLIST_INSERT_HEAD(&homes, home, node);
+    return home;
+}
+
+RiodHome *riod_home_get(const char *iothread, Error **errp)
+{
+    IOThread *thread;
+    RiodHome *home;
+
+    if (!iothread) {
+        return riod_home_default();
+    }
+    thread = iothread_by_id(iothread);
+    if (!thread) {
+        error_setg(errp, "there is no iothread '%s': put --object "
+                   "iothread,id=%s before it", iothread, iothread);
+        return NULL;
+    }
+    home = home_find(OBJECT(thread));
+    return home ?: home_new(iothread, thread);
+}
+
+RiodHome *riod_home_default(void)
+{
+    static RiodHome *home;
+
+    if (!home) {
+        home = home_new(NULL, iothread_create("remote-io-worker",
+                                              &error_fatal));
+    }
+    return home;
+}
+
+static void home_nothing(void *opaque)
+{
+}
+
+/* What was posted before is still carried out */
+void riod_homes_close_all(void)
+{
+    RiodHome *home, *next;
+
+    QLIST_FOREACH(home, &homes, node) {
+        riod_home_call(home, home_nothing, NULL);
+    }
+    QLIST_FOREACH_SAFE(home, &homes, node, next) {
+        QLIST_REMOVE(home, node);
+        qemu_bh_delete(home->bh);
+        if (!home->name) {
+            iothread_destroy(IOTHREAD(home->thread));
+        }
+        object_unref(home->thread);
+        aio_context_unref(home->ctx);
+        qemu_mutex_destroy(&home->lock);
+        g_free(home->name);
+        g_free(home);
+    }
+}

@@ -1,0 +1,276 @@
+/*
+ * remote-io-server: instances of modules
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/id.h"
+#include "qobject/qdict.h"
+#include "internal.h"
+#include "trace.h"
+
+#define MAX_CLIENTS 65536u
+
+/* Ids that a refusal names, so that it fits into a reason */
+#define LISTED_IDS 8
+
+static QLIST_HEAD(, RiodInstance) instances =
+    QLIST_HEAD_INITIALIZER(instances);
+static uint32_t last_number;
+
+RiodInstance *riod_instance_ref(RiodInstance *inst)
+{
+    qatomic_inc(&inst->refs);
+    return inst;
+}
+
+void riod_instance_unref(RiodInstance *inst)
+{
+    if (qatomic_fetch_dec(&inst->refs) > 1) {
+        return;
+    }
+    qobject_unref(inst->params);
+    error_free(inst->open_error);
+    g_free(inst->encoded_desc);
+    g_free(inst->clients);
+    g_free(inst->state);
+    g_free(inst->id);
+    g_free(inst);
+}
+
+static RiodInstance *find_locked(const char *id)
+{
+    RiodInstance *inst;
+
+    QLIST_FOREACH(inst, &instances, node) {
+        if (g_str_equal(inst->id, id)) {
+            return inst;
+        }
+    }
+    return NULL;
+}
+
+static char *list_ids_locked(void)
+{
+    GString *list = g_string_new("");
+    RiodInstance *inst;
+    int n = 0;
+
+    QLIST_FOREACH(inst, &instances, node) {
+        if (n++ == LISTED_IDS) {
+            g_string_append(list, ", ...");
+            break;
+        }
+        g_string_append_printf(list, "%s%.24s", n > 1 ? ", " : "", inst->id);
+    }
+    return g_string_free(list, false);
+}
+
+RiodInstance *riod_instance_find(const char *id, RioError *err)
+{
+    g_autofree char *known = NULL;
+    RiodInstance *inst;
+
+    riod_tables_lock();
+    inst = find_locked(id);
+    if (inst) {
+        riod_instance_ref(inst);
+    } else {
+        known = list_ids_locked();
+    }
+    riod_tables_unlock();
+    if (!inst) {
+        rio_error_set(err, RIO_STATUS_UNKNOWN_MODULE, "server '%.60s' has no "
+                      "module '%.60s', it has %s", riod_config.server_name, id,
+                      *known ? known : "none");
+    }
+    return inst;
+}
+
+void riod_instances_foreach_locked(void (*fn)(RiodInstance *, void *),
+                                   void *opaque)
+{
+    RiodInstance *inst;
+
+    QLIST_FOREACH(inst, &instances, node) {
+        fn(inst, opaque);
+    }
+}
+
+/* --- in the home --- */
+
+static void close_in_home(void *opaque)
+{
+    RiodInstance *inst = opaque;
+
+    for (unsigned i = 0; i < inst->max_clients; i++) {
+        if (inst->clients && inst->clients[i]) {
+            riod_session_end(inst->clients[i], RIO_STATUS_GONE,
+                             "the module was removed");
+        }
+    }
+    if (inst->type->close) {
+        inst->type->close(&inst->dev, inst->state);
+    }
+    inst->closed = true;
+    riod_timers_free(inst);
+    riod_home_flush(inst->home);
+}
+
+static void open_in_home(void *opaque)
+{
+    RiodInstance *inst = opaque;
+
+    if (inst->type->open && inst->type->open(&inst->dev, inst->state) < 0) {
+        if (!inst->open_error) {
+            error_setg(&inst->open_error, "it does not say why");
+        }
+        riod_timers_free(inst);
+        return;
+    }
+    if (!riod_describe(inst, &inst->open_error)) {
+        close_in_home(inst);
+        return;
+    }
+    inst->clients = g_new0(RiodSession *, inst->max_clients);
+    riod_home_flush(inst->home);
+}
+
+static void nothing_in_home(void *opaque)
+{
+}
+
+/* --- main loop --- */
+
+static bool check_id(const char *id, Error **errp)
+{
+    if (!id) {
+        error_setg(errp, "a module needs id=ID, the name by which clients "
+                   "ask for it");
+        return false;
+    }
+    if (!id_wellformed(id) || strlen(id) > RIO_MAX_STRING) {
+        error_setg(errp, "'%.64s' is no module id: letters, digits, '-', '.' "
+                   "and '_', the first a letter", id);
+        return false;
+    }
+    if (find_locked(id)) {
+        error_setg(errp, "there is a module '%s' already", id);
+        return false;
+    }
+    return true;
+}
+
+static RiodInstance *instance_new(const RioModule *type, const char *id,
+                                  RiodHome *home, QDict *params)
+{
+    RiodInstance *inst = g_new0(RiodInstance, 1);
+
+    inst->refs = 1;
+    inst->id = g_strdup(id);
+    inst->dev.host = &riod_host;
+    inst->dev.id = inst->id;
+    inst->number = ++last_number;
+    inst->type = type;
+    inst->home = home;
+    inst->params = params;
+    inst->state = g_malloc0(MAX(type->state_size, 1));
+    inst->max_clients = MIN(MAX(type->max_clients, 1), MAX_CLIENTS);
+    QLIST_INIT(&inst->timers);
+    QLIST_INIT(&inst->chars);
+    return inst;
+}
+
+static bool instance_open(RiodInstance *inst, Error **errp)
+{
+    riod_home_call(inst->home, open_in_home, inst);
+    if (inst->open_error) {
+        error_setg(errp, "module '%s': %s", inst->id,
+                   error_get_pretty(inst->open_error));
+        riod_home_call(inst->home, nothing_in_home, NULL);
+        riod_chars_free(inst);
+        return false;
+    }
+    riod_chars_start(inst);
+    riod_tables_lock();
+    QLIST_INSERT_HEAD(&instances, inst, node);
+    riod_tables_unlock();
+    trace_riod_instance_open(inst->id, inst->type->name, inst->number);
+    return true;
+}
+
+bool riod_instance_add(const QDict *args, Error **errp)
+{
+    const char *driver = qdict_get_try_str(args, "driver");
+    const char *id = qdict_get_try_str(args, "id");
+    const RioModule *type;
+    RiodInstance *inst;
+    RiodHome *home;
+    QDict *params;
+
+    if (!driver) {
+        error_setg(errp, "name the type of the module first; --module help "
+                   "lists them");
+        return false;
+    }
+    type = riod_registry_find(driver, errp);
+    if (!type || !check_id(id, errp)) {
+        return false;
+    }
+    params = riod_params_check(type, args, errp);
+    if (!params) {
+        return false;
+    }
+    home = riod_home_get(qdict_get_try_str(args, "iothread"), errp);
+    if (!home) {
+        qobject_unref(params);
+        return false;
+    }
+    inst = instance_new(type, id, home, params);
+    if (!instance_open(inst, errp)) {
+        riod_instance_unref(inst);
+        return false;
+    }
+    return true;
+}
+
+/*
+ * Events of chardevs and timers can be on their way until the module is
+ * closed; the last call lets those pass that closing itself gave rise to.
+ */
+static void instance_close(RiodInstance *inst)
+{
+    riod_tables_lock();
+    QLIST_REMOVE(inst, node);
+    riod_tables_unlock();
+    riod_chars_stop(inst);
+    riod_home_call(inst->home, close_in_home, inst);
+    riod_home_call(inst->home, nothing_in_home, NULL);
+    riod_chars_free(inst);
+    trace_riod_instance_close(inst->id);
+    riod_instance_unref(inst);
+}
+
+bool riod_instance_del(const char *id, Error **errp)
+{
+    RiodInstance *inst = find_locked(id);
+
+    if (!inst) {
+        error_set(errp, ERROR_CLASS_DEVICE_NOT_FOUND,
+                  "there is no module '%s'", id);
+        return false;
+    }
+    instance_close(inst);
+    return true;
+}
+
+void riod_instances_close_all(void)
+{
+    RiodInstance *inst;
+
+    while ((inst = QLIST_FIRST(&instances))) {
+        instance_close(inst);
+    }
+}

@@ -1,0 +1,514 @@
+/*
+ * remote-io-server internals: the map of the server
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * One banner per file, in the order in which a request meets them.
+ *
+ * Threads: the main loop listens, answers QMP, runs chardevs and adds and
+ * removes modules.  Everything else happens in homes: threads with an event
+ * loop.  A module instance has one home for life and all its callbacks run
+ * there.  A connection is read in one home at a time and moves to that of
+ * the first instance it attaches, so that usually an access is received,
+ * carried out and answered by one thread without a hand-over.
+ *
+ * Locks, in the order in which they may be taken:
+ *   1. RiodConnection.lock   (two of them: the lower number first)
+ *   2. the lock of the server's tables (instances, sessions, names)
+ *   3. RiodHome.lock, RiodChar.lock (RioChar)
+ * Module callbacks run under no lock but, while an access is carried out,
+ * that of the connection it came from; host calls take only locks of step 3.
+ */
+
+#ifndef SERVER_INTERNAL_H
+#define SERVER_INTERNAL_H
+
+#include "block/aio.h"
+#include "qemu/bitmap.h"
+#include "qemu/lockable.h"
+#include "qemu/queue.h"
+#include "qemu/thread.h"
+#include "qapi/qapi-types-sockets.h"
+#include "qobject/qdict.h"
+#include "io/channel-socket.h"
+#include "net/remote-io/link.h"
+#include "net/remote-io/transport.h"
+#include "remote-io-module.h"
+
+typedef struct RiodHome RiodHome;
+typedef struct RiodTask RiodTask;
+typedef struct RiodClient RiodClient;
+typedef struct RiodVM RiodVM;
+typedef struct RiodConnection RiodConnection;
+typedef struct RiodSession RiodSession;
+typedef struct RiodInstance RiodInstance;
+
+/* Requests that one session may have without an answer */
+#define RIOD_MAX_OUTSTANDING 64u
+
+/* Of the log, what interrupts leave free for replies; one of these carries
+ * a reason of RIO_MAX_STRING bytes at most */
+#define RIOD_LOG_RESERVE (RIOD_MAX_OUTSTANDING * 96u)
+
+/* Messages under way from one connection to other homes before it is no
+ * longer read, and when it is read again */
+#define RIOD_QUEUE_HIGH 512u
+#define RIOD_QUEUE_LOW 128u
+
+/* ------------------------------------------------------------- log.c */
+
+/* One line to the log, prefixed with the program's name; any thread */
+void riod_log(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+
+/* At most a few lines a second from one source.  Zeroed = ready. */
+typedef struct RiodRate {
+    int64_t second;             /* the one that is being counted */
+    unsigned lines;
+    unsigned muted;
+} RiodRate;
+
+/* Returns: true when a line may go out; says itself how many did not */
+bool riod_rate_allows(RiodRate *rate, const char *whose);
+
+/* ---------------------------------------------------------- options.c */
+
+typedef struct RiodOptions {
+    const char *pidfile;        /* NULL = none */
+    bool daemonize;
+} RiodOptions;
+
+/*
+ * Two passes: before daemonizing what concerns the process, after it what
+ * makes objects, in the order given.  Both end the process on a bad option.
+ */
+void riod_options_early(int argc, char **argv, RiodOptions *opts);
+void riod_options_make(int argc, char **argv);
+
+/* ----------------------------------------------------------- config.c */
+
+/* What the server says of itself; constant once it serves */
+typedef struct RiodConfig {
+    char *server_name;          /* --server-id */
+    uint8_t uuid[RIO_UUID_SIZE];
+    uint32_t server_id;         /* on the wire */
+    int64_t lease_ms;           /* --session-lease */
+} RiodConfig;
+
+extern RiodConfig riod_config;
+
+/* Fill in what no option gave: name from the host, uuid from the machine */
+void riod_config_complete(void);
+
+/* ----------------------------------------------------------- listen.c */
+
+/* Main loop.  Listen at @addr; false with *@errp and nothing left behind */
+bool riod_listen_add(SocketAddress *addr, Error **errp);
+
+/* From here on clients are accepted; says where on stdout */
+void riod_listen_start(void);
+
+/* Stop and remove Unix sockets; also runs when the process exits */
+void riod_listen_close(void);
+
+/* The addresses with the ports that were given; caller frees */
+GStrv riod_listen_addresses(void);
+
+/* ------------------------------------------------------------- home.c */
+
+/**
+ * RiodTask: work for a home, embedded in what it works on
+ * @run: called once in the home, without locks; frees what embeds it
+ */
+struct RiodTask {
+    void (*run)(RiodTask *task);
+    QSIMPLEQ_ENTRY(RiodTask) next;
+};
+
+struct RiodHome {
+    /* Constant */
+    char *name;                 /* of the iothread; NULL = default */
+    AioContext *ctx;
+    Object *thread;             /* the IOThread, referenced */
+    QEMUBH *bh;
+
+    QemuMutex lock;
+    QSIMPLEQ_HEAD(, RiodTask) tasks;    /* @lock */
+    bool wanted;                /* atomic: there are tasks */
+
+    /* Home only: sessions with interrupts that are not in their log yet */
+    QSIMPLEQ_HEAD(, RiodSession) dirty;
+    const RiodConnection *last_conn;    /* who spoke last; only compared */
+    unsigned crowd;             /* > 0: several connections are busy */
+
+    QLIST_ENTRY(RiodHome) node;         /* main loop only */
+};
+
+/*
+ * Main loop.  @iothread: id of an iothread object, NULL = the default one.
+ * A home stays until the end of the process, because connections live there
+ * that may outlast its modules.
+ */
+RiodHome *riod_home_get(const char *iothread, Error **errp);
+RiodHome *riod_home_default(void);      /* any thread */
+void riod_homes_close_all(void);
+
+/* Any thread.  Tasks of one home run in the order in which they came. */
+void riod_home_post(RiodHome *home, RiodTask *task);
+
+/* Main loop.  Run @fn in @home, wait for it; after the tasks posted before */
+void riod_home_call(RiodHome *home, void (*fn)(void *), void *opaque);
+
+/*
+ * End of a run of callbacks in @home, no lock held: interrupts that they
+ * raised go out now.
+ */
+void riod_home_flush(RiodHome *home);
+
+/* --------------------------------------------------------- identity.c */
+
+/* A client platform that introduced itself; tables' lock */
+struct RiodClient {
+    uint32_t id;
+    char *name;
+    uint8_t uuid[RIO_UUID_SIZE];
+    unsigned users;             /* connections and sessions */
+    uint32_t last_vm;
+    QLIST_HEAD(, RiodVM) vms;
+    QLIST_ENTRY(RiodClient) node;
+};
+
+struct RiodVM {
+    uint32_t id;
+    char *name;
+    uint8_t uuid[RIO_UUID_SIZE];
+    unsigned users;             /* sessions */
+    QLIST_ENTRY(RiodVM) node;
+};
+
+/* Any thread.  NULL with *@err when another host goes by that name */
+RiodClient *riod_client_get(const char *name, const uint8_t *uuid,
+                            RioError *err);
+RiodClient *riod_client_ref(RiodClient *client);
+void riod_client_put(RiodClient *client);       /* NULL-safe */
+
+RiodVM *riod_vm_get(RiodClient *client, const char *name,
+                    const uint8_t *uuid, RioError *err);
+void riod_vm_put(RiodClient *client, RiodVM *vm);
+
+/* ------------------------------------------------------- connection.c */
+
+struct RiodConnection {
+    uint32_t refs;              /* atomic */
+    uint64_t number;            /* constant; order of locks */
+    char *peer;                 /* constant; address for messages */
+
+    /* Home thread only */
+    QEMUTimer *tick;            /* keep-alive and handshake timeout */
+    ssize_t rx_ready;           /* what polling received, 0 = nothing */
+    bool rx_failed;             /* polling saw the end of the stream */
+    Error *rx_error;
+    bool started;               /* descriptor is watched ... */
+    bool watch_read;            /* for something to receive */
+    bool watch_write;           /* for room to send */
+    int spin_credit;            /* spin for the next message while > 0 */
+    RioLinkState tick_state;    /* of the link when @tick was last set */
+
+    QemuMutex lock;
+    QEMUBH *bh;                 /* runs when others changed what follows;
+                                   NULL while it is between two homes */
+    RiodHome *home;             /* changed by the home under @lock */
+    RioTransport *transport;    /* NULL once closed; receiving is the
+                                   home's business alone, without @lock */
+    RioLink *link;              /* and the sessions on it */
+    RiodClient *client;         /* since HELLO */
+    QLIST_HEAD(, RiodSession) sessions;
+    RiodSession *hot;           /* the one that spoke last, or NULL */
+    unsigned queued;            /* messages under way to other homes */
+    bool paused;                /* not read until @queued falls */
+    bool blocked;               /* the transport took not everything */
+    unsigned unread;            /* control messages queued since then */
+    bool closing;               /* close when all is sent */
+    bool closed;
+    bool left;                  /* the peer said it will not come back */
+    RiodHome *move_to;          /* wanted */
+    RioMessage message;         /* the one that is being handled */
+    RiodRate rate;
+
+    QLIST_ENTRY(RiodConnection) node;   /* tables' lock */
+};
+
+/* Main loop: serve what was accepted; takes a reference of @ioc */
+void riod_connection_new(QIOChannelSocket *ioc);
+
+RiodConnection *riod_connection_ref(RiodConnection *conn);
+void riod_connection_unref(RiodConnection *conn);       /* NULL-safe */
+
+/* Both hold the lock: send what waits as far as the transport takes it */
+void riod_connection_send_locked(RiodConnection *conn);
+
+/* Lock held, any thread: say @status and @reason, close when it is sent */
+void riod_connection_bye_locked(RiodConnection *conn, uint8_t status,
+                                const char *reason);
+
+/* Lock held, any thread: queue a message that no log keeps.  A peer that
+ * does not read is cut off before this fills the memory. */
+void riod_connection_control_locked(RiodConnection *conn,
+                                    const RioMessage *m);
+
+/* Lock held, any thread: wake the home to look at the fields above */
+void riod_connection_wake_locked(RiodConnection *conn);
+
+/* Lock held, any thread: the peer broke the rules.  One line here, BYE
+ * there, and the end. */
+void riod_connection_bad_locked(RiodConnection *conn, const RioError *err);
+
+/* "client NAME (tcp:192.0.2.1:34567)", for messages; lock held */
+char *riod_connection_describe_locked(RiodConnection *conn);
+
+/* Number of connections; those before their HELLO are limited */
+void riod_connections_foreach(void (*fn)(RiodConnection *, void *),
+                              void *opaque);
+
+/* Main loop, at the end: BYE to everybody, then close */
+void riod_connections_shutdown(void);
+
+/* ---------------------------------------------------------- session.c */
+
+/* What the guest's interrupts still owe; home only */
+typedef struct RiodIrqs {
+    uint32_t level;             /* per line: as the module set it */
+    uint32_t told;              /* ... as the client knows it */
+    uint32_t pulsed;            /* ... was there and back since */
+    unsigned num_messages;      /* bits set in @messages */
+    unsigned long *messages;    /* vectors to send, NULL = none declared */
+} RiodIrqs;
+
+struct RiodSession {
+    uint32_t refs;              /* atomic */
+
+    /* Constant */
+    RiodInstance *inst;
+    unsigned slot;              /* the module's number for this client */
+    RioIds ids;
+    RiodClient *client;
+    RiodVM *vm;
+    RioString device;
+
+    /* Lock of @conn.  conn itself is changed by the home of the instance,
+     * under the locks of the old and the new one; it is never NULL. */
+    RiodConnection *conn;
+    RioSession *rio;
+    unsigned queued;            /* of conn->queued, those for this one */
+    bool want_room;             /* interrupts wait for room in the log */
+    bool broken;                /* a reply was lost: never to be resumed */
+
+    /* Home of the instance only */
+    bool ended;
+    bool dirty;                 /* in home->dirty */
+    RiodIrqs irqs;
+    QEMUTimer *lease;           /* while the link is lost */
+    RiodRate rate;
+
+    /* Written by the home, read by QMP */
+    uint64_t reads, writes, posted, interrupts, refused, resumes;
+    bool lost;
+
+    QSIMPLEQ_ENTRY(RiodSession) dirty_next;
+    QLIST_ENTRY(RiodSession) on_conn;   /* lock of @conn */
+    QLIST_ENTRY(RiodSession) node;      /* tables' lock */
+};
+
+RiodSession *riod_session_ref(RiodSession *s);
+void riod_session_unref(RiodSession *s);
+
+/**
+ * riod_session_open: home of @inst.  Make a session in @slot, put it on
+ * @conn (lock held, link READY) and queue its ATTACH_REPLY.
+ * Returns: NULL with *@err when a limit is hit.
+ */
+RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
+                               RiodConnection *conn, const RioMessage *attach,
+                               RioError *err);
+
+/**
+ * riod_session_end: home of the instance, no lock held.  Detach for good.
+ * @status, @reason: told to the client, unless @reason is NULL
+ */
+void riod_session_end(RiodSession *s, uint8_t status, const char *reason);
+
+/* Home, no lock held: the link was lost; keep the session for the lease */
+void riod_session_lost(RiodSession *s, RiodConnection *conn);
+
+/* Home, no lock held: carry on on @conn */
+void riod_session_resume(RiodSession *s, RiodConnection *conn,
+                         const RioMessage *resume);
+
+/* Any thread: the session that shows @token to its own client; a reference */
+RiodSession *riod_session_find(const RioMessage *resume, RiodClient *client);
+
+/**
+ * riod_session_reply: home; lock of s->conn held.  Queue @m after the
+ * interrupts that were raised before it.  A client that left no room in the
+ * log breaks its promise; its session is ended then.
+ */
+void riod_session_reply(RiodSession *s, RioMessage *m);
+
+/* Home, lock of s->conn held: move interrupts into the log while there is
+ * room.  Returns: true when something was queued. */
+bool riod_session_push_irqs_locked(RiodSession *s);
+
+/* Home: its interrupts are pushed at the next flush */
+void riod_session_mark_dirty(RiodSession *s);
+
+/* Home: note an interrupt; it goes out with the next flush */
+void riod_session_irq_level(RiodSession *s, unsigned line, bool level);
+void riod_session_irq_message(RiodSession *s, unsigned vector);
+
+/* ----------------------------------------------------------- attach.c */
+
+/* Lock of @conn held, its home: ATTACH, RESUME and DETACH */
+void riod_attach(RiodConnection *conn, const RioMessage *m);
+void riod_resume(RiodConnection *conn, const RioMessage *m);
+void riod_detach(RiodSession *s, const RioMessage *m);
+
+/* ----------------------------------------------------------- router.c */
+
+/**
+ * riod_route: home of the instance, lock of s->conn held
+ * @m: a sequenced message of the client, delivered in order
+ *
+ * The only place where an access is judged: does it lie within a region,
+ * is its size allowed there.  Carries it out and queues the reply.
+ */
+void riod_route(RiodSession *s, const RioMessage *m);
+
+/* --------------------------------------------------------- registry.c */
+
+/* Types of modules: built in, or loaded.  Main loop only. */
+bool riod_registry_load_dir(const char *dir, Error **errp);
+const RioModule *riod_registry_find(const char *name, Error **errp);
+void riod_registry_help(void);
+void riod_registry_help_type(const RioModule *type);
+
+/* Returns: false with *@errp naming what @type lacks */
+bool riod_registry_check(const RioModule *type, const char *where,
+                         Error **errp);
+
+/* --------------------------------------------------------- instance.c */
+
+struct RiodInstance {
+    RioDevice dev;              /* what the module sees; first member */
+    uint32_t refs;              /* atomic */
+
+    /* Constant once open succeeded */
+    char *id;
+    uint32_t number;            /* module id on the wire */
+    const RioModule *type;
+    RiodHome *home;
+    void *state;
+    QDict *params;              /* name -> string, fallbacks filled in */
+    RioDescription desc;
+    uint8_t *encoded_desc;
+    size_t encoded_desc_len;
+    unsigned max_clients;
+
+    /* What the router asks at each access, copied out of @desc */
+    uint64_t region_size[RIO_MAX_REGIONS];
+    uint8_t first_range[RIO_MAX_REGIONS + 1];
+
+    /* Home only */
+    Error *open_error;          /* set by rio_fail() */
+    QLIST_HEAD(, RioTimer) timers;
+    bool closed;
+    RiodRate rate;
+
+    /* Home writes under the tables' lock, so it reads without */
+    RiodSession **clients;      /* [max_clients], NULL = free */
+
+    QLIST_HEAD(, RioChar) chars;        /* main loop, or home in open */
+    bool removing;                      /* tables' lock */
+    QLIST_ENTRY(RiodInstance) node;     /* tables' lock */
+};
+
+/* Main loop.  @args: driver, id, iothread and the parameters as strings */
+bool riod_instance_add(const QDict *args, Error **errp);
+bool riod_instance_del(const char *id, Error **errp);
+void riod_instances_close_all(void);
+
+/* Any thread.  A reference, or NULL with *@err listing what there is */
+RiodInstance *riod_instance_find(const char *id, RioError *err);
+RiodInstance *riod_instance_ref(RiodInstance *inst);
+void riod_instance_unref(RiodInstance *inst);
+
+/* Tables' lock held */
+void riod_instances_foreach_locked(void (*fn)(RiodInstance *, void *),
+                                   void *opaque);
+
+/* Interrupt messages that it has, of either kind */
+static inline unsigned riod_instance_vectors(const RiodInstance *inst)
+{
+    return MAX(inst->desc.msi_vectors, inst->desc.msix_vectors);
+}
+
+static inline RiodInstance *riod_instance(RioDevice *dev)
+{
+    return (RiodInstance *)dev;
+}
+
+/* ----------------------------------------------------------- params.c */
+
+/* Returns: parameters of @type as strings with fallbacks, checked */
+QDict *riod_params_check(const RioModule *type, const QDict *args,
+                         Error **errp);
+bool riod_params_uint(const char *text, uint64_t *value);
+bool riod_params_bool(const char *text, bool *value);
+
+/* ----------------------------------------------------------- describe.c */
+
+/* Home.  Ask the module what it is, check it, encode it */
+bool riod_describe(RiodInstance *inst, Error **errp);
+
+/* ------------------------------------------------------------- host.c */
+
+extern const RioHost riod_host;
+
+/* ----------------------------------------------------------- timers.c */
+
+RioTimer *riod_timer_new(RioDevice *dev, void (*fire)(RioDevice *, void *));
+void riod_timer_set(RioTimer *timer, int64_t at_ns);
+void riod_timer_cancel(RioTimer *timer);
+void riod_timers_free(RiodInstance *inst);      /* home */
+
+/* ---------------------------------------------------------- chardev.c */
+
+RioChar *riod_char_open(RioDevice *dev, const char *chardev,
+                        const RioCharOps *ops);
+size_t riod_char_write(RioChar *chr, const uint8_t *buf, size_t len);
+void riod_char_room_changed(RioChar *chr);
+void riod_char_set_line(RioChar *chr, const RioCharLine *line);
+void riod_char_set_modem(RioChar *chr, unsigned outputs);
+bool riod_char_get_modem(RioChar *chr, unsigned *lines);
+void riod_char_break(RioChar *chr, bool on);
+
+/* Main loop.  After open: let data flow.  Before close: no event is posted
+ * any more.  After close: let go of the chardev. */
+void riod_chars_start(RiodInstance *inst);
+void riod_chars_stop(RiodInstance *inst);
+void riod_chars_free(RiodInstance *inst);
+
+/* --------------------------------------------------------- monitor.c */
+
+void riod_monitor_init(void);
+
+/* Home: QMP events */
+void riod_event_attached(RiodSession *s);
+void riod_event_detached(RiodSession *s);
+
+/* Lock of the server's tables */
+void riod_tables_lock(void);
+void riod_tables_unlock(void);
+
+/* True when the process was asked to end */
+bool riod_quit_requested(void);
+
+#endif /* SERVER_INTERNAL_H */

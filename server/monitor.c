@@ -1,0 +1,181 @@
+/*
+ * remote-io-server: its QMP commands
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "monitor/monitor.h"
+#include "monitor/monitor-internal.h"
+#include "qapi/error.h"
+#include "qapi/qmp-registry.h"
+#include "qapi/util.h"
+#include "qobject/qbool.h"
+#include "qobject/qdict.h"
+#include "qobject/qnum.h"
+#include "qobject/qstring.h"
+#include "server/qapi/qapi-commands.h"
+#include "server/qapi/qapi-init-commands.h"
+
+#include "internal.h"
+
+/* ------------------------------------------------------------ queries */
+
+static RemoteIORestart riod_monitor_restart(uint8_t restart)
+{
+    switch (restart) {
+    case RIO_RESTART_STATELESS:
+        return REMOTE_IO_RESTART_STATELESS;
+    case RIO_RESTART_JOURNALED:
+        return REMOTE_IO_RESTART_JOURNALED;
+    default:
+        return REMOTE_IO_RESTART_VOLATILE;
+    }
+}
+
+static RemoteIOSession *riod_monitor_session(const RiodSession *s)
+{
+    RemoteIOSession *out = g_new0(RemoteIOSession, 1);
+
+    out->client = g_strdup(s->client->name);
+    out->client_id = s->ids.client;
+    out->vm = g_strdup(s->vm->name);
+    out->vm_id = s->ids.vm;
+    out->device = g_strdup(s->device);
+    out->lost = qatomic_read(&s->lost);
+    out->reads = qatomic_read(&s->reads);
+    out->writes = qatomic_read(&s->writes);
+    out->posted_writes = qatomic_read(&s->posted);
+    out->refused = qatomic_read(&s->refused);
+    out->interrupts = qatomic_read(&s->interrupts);
+    out->resumes = qatomic_read(&s->resumes);
+    return out;
+}
+
+/* Tables' lock held */
+static void riod_monitor_module(RiodInstance *inst, void *opaque)
+{
+    RemoteIOModuleList ***tail = opaque;
+    RemoteIOModule *out = g_new0(RemoteIOModule, 1);
+    RemoteIOSessionList **sessions = &out->sessions;
+
+    out->id = g_strdup(inst->id);
+    out->driver = g_strdup(inst->type->name);
+    out->module_id = inst->number;
+    out->restart = riod_monitor_restart(inst->desc.restart);
+    out->iothread = g_strdup(inst->home->name ?: "");
+    out->max_clients = inst->max_clients;
+    for (unsigned i = 0; i < inst->max_clients; i++) {
+        if (inst->clients[i]) {
+            QAPI_LIST_APPEND(sessions, riod_monitor_session(inst->clients[i]));
+        }
+    }
+    QAPI_LIST_APPEND(*tail, out);
+}
+
+RemoteIOModuleList *qmp_query_remote_io_modules(Error **errp)
+{
+    RemoteIOModuleList *list = NULL, **tail = &list;
+
+    riod_tables_lock();
+    riod_instances_foreach_locked(riod_monitor_module, &tail);
+    riod_tables_unlock();
+    return list;
+}
+
+static void riod_monitor_connection(RiodConnection *conn, void *opaque)
+{
+    RemoteIOConnectionList ***tail = opaque;
+    RemoteIOConnection *out = g_new0(RemoteIOConnection, 1);
+    const RioLinkStats *stats;
+    RiodSession *s;
+
+    QEMU_LOCK_GUARD(&conn->lock);
+    stats = rio_link_stats(conn->link);
+    out->peer = g_strdup(conn->peer);
+    out->client = g_strdup(rio_link_peer_name(conn->link));
+    out->software = g_strdup(rio_link_peer_software(conn->link));
+    QLIST_FOREACH(s, &conn->sessions, on_conn) {
+        out->sessions++;
+    }
+    out->frames_in = stats->rx_frames;
+    out->frames_out = stats->tx_frames;
+    out->messages_in = stats->rx_messages;
+    out->messages_out = stats->tx_messages;
+    out->bytes_in = stats->rx_bytes;
+    out->bytes_out = stats->tx_bytes;
+    QAPI_LIST_APPEND(*tail, out);
+}
+
+RemoteIOServerInfo *qmp_query_remote_io_server(Error **errp)
+{
+    RemoteIOServerInfo *out = g_new0(RemoteIOServerInfo, 1);
+    RemoteIOConnectionList **tail = &out->connections;
+    strList **addresses = &out->listen;
+    g_auto(GStrv) listen = riod_listen_addresses();
+
+    out->name = g_strdup(riod_config.server_name);
+    out->server_id = riod_config.server_id;
+    out->version = RIO_VERSION;
+    for (char **text = listen; text && *text; text++) {
+        QAPI_LIST_APPEND(addresses, g_strdup(*text));
+    }
+    riod_connections_foreach(riod_monitor_connection, &tail);
+    return out;
+}
+
+/* ------------------------------------------------------------ changes */
+
+/* A member of the command as the text that --module would have had */
+static char *riod_monitor_text(const char *key, QObject *value, Error **errp)
+{
+    switch (qobject_type(value)) {
+    case QTYPE_QSTRING:
+        return g_strdup(qstring_get_str(qobject_to(QString, value)));
+    case QTYPE_QNUM:
+        return qnum_to_string(qobject_to(QNum, value));
+    case QTYPE_QBOOL:
+        return g_strdup(qbool_get_bool(qobject_to(QBool, value)) ? "on"
+                                                                 : "off");
+    default:
+        error_setg(errp, "parameter '%s' takes a string, a number or a "
+                   "boolean", key);
+        return NULL;
+    }
+}
+
+static void qmp_remote_io_module_add(QDict *qdict, QObject **ret_data,
+                                     Error **errp)
+{
+    g_autoptr(QDict) args = qdict_new();
+
+    for (const QDictEntry *e = qdict_first(qdict); e;
+         e = qdict_next(qdict, e)) {
+        const char *key = qdict_entry_key(e);
+        g_autofree char *text =
+            riod_monitor_text(key, qdict_entry_value(e), errp);
+
+        if (!text) {
+            return;
+        }
+        qdict_put_str(args, key, text);
+    }
+    riod_instance_add(args, errp);
+}
+
+void qmp_remote_io_module_del(const char *id, Error **errp)
+{
+    riod_instance_del(id, errp);
+}
+
+void riod_monitor_init(void)
+{
+    qmp_init_marshal(&qmp_commands);
+    qmp_register_command(&qmp_commands, "remote-io-module-add",
+                         qmp_remote_io_module_add, 0, 0);
+
+    QTAILQ_INIT(&qmp_cap_negotiation_commands);
+    qmp_register_command(&qmp_cap_negotiation_commands, "qmp_capabilities",
+                         qmp_marshal_qmp_capabilities,
+                         QCO_ALLOW_PRECONFIG, 0);
+}

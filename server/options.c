@@ -1,0 +1,364 @@
+/*
+ * remote-io-server: command line
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * In two passes, as qemu-storage-daemon does it: what concerns the process
+ * before it may go to the background, what makes objects after that, in the
+ * order in which it was written.
+ */
+
+#include "qemu/osdep.h"
+#include <getopt.h>
+#include <sys/prctl.h>
+#include "block/block.h"
+#include "chardev/char.h"
+#include "monitor/monitor.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-block-core.h"
+#include "qapi/qapi-visit-block-core.h"
+#include "qapi/qapi-visit-control.h"
+#include "qapi/qapi-visit-sockets.h"
+#include "qapi/qobject-input-visitor.h"
+#include "qemu-version.h"
+#include "qemu/config-file.h"
+#include "qemu/cutils.h"
+#include "qemu/error-report.h"
+#include "qemu/keyval.h"
+#include "qemu/log.h"
+#include "qemu/option.h"
+#include "qobject/qdict.h"
+#include "qom/object_interfaces.h"
+#include "system/os-posix.h"
+#include "trace/control.h"
+
+#include "internal.h"
+
+enum {
+    OPTION_BLOCKDEV = 256,
+    OPTION_CHARDEV,
+    OPTION_DAEMONIZE,
+    OPTION_EXIT_WITH_PARENT,
+    OPTION_LISTEN,
+    OPTION_MODULE,
+    OPTION_MODULE_PATH,
+    OPTION_MONITOR,
+    OPTION_OBJECT,
+    OPTION_PIDFILE,
+    OPTION_SERVER_ID,
+    OPTION_SESSION_LEASE,
+};
+
+static const struct option riod_options[] = {
+    { "blockdev", required_argument, NULL, OPTION_BLOCKDEV },
+    { "chardev", required_argument, NULL, OPTION_CHARDEV },
+    { "daemonize", no_argument, NULL, OPTION_DAEMONIZE },
+    { "exit-with-parent", no_argument, NULL, OPTION_EXIT_WITH_PARENT },
+    { "help", no_argument, NULL, 'h' },
+    { "listen", required_argument, NULL, OPTION_LISTEN },
+    { "log", required_argument, NULL, 'd' },
+    { "module", required_argument, NULL, OPTION_MODULE },
+    { "module-path", required_argument, NULL, OPTION_MODULE_PATH },
+    { "monitor", required_argument, NULL, OPTION_MONITOR },
+    { "object", required_argument, NULL, OPTION_OBJECT },
+    { "pidfile", required_argument, NULL, OPTION_PIDFILE },
+    { "server-id", required_argument, NULL, OPTION_SERVER_ID },
+    { "session-lease", required_argument, NULL, OPTION_SESSION_LEASE },
+    { "trace", required_argument, NULL, 'T' },
+    { "version", no_argument, NULL, 'V' },
+    { 0 }
+};
+
+static const char riod_help[] =
+"Usage: remote-io-server [options]\n"
+"Serve devices to virtual machines on other hosts\n"
+"\n"
+"  -h, --help             show this text\n"
+"  -V, --version          show the version\n"
+"\n"
+"  --listen ADDRESS       accept clients at tcp:HOST:PORT, tcp:[V6]:PORT,\n"
+"                         unix:PATH, vsock:CID:PORT, or a SocketAddress as\n"
+"                         type=inet,host=...,port=... or JSON; repeatable\n"
+"  --server-id NAME       name of this server (default: the host's name)\n"
+"  --session-lease SECONDS\n"
+"                         how long a lost client's devices are kept for it\n"
+"                         (default: 60)\n"
+"\n"
+"  --module TYPE,id=ID[,iothread=ID][,KEY=VALUE...]\n"
+"                         host a module; 'help' lists the types,\n"
+"                         'TYPE,help' its parameters; repeatable\n"
+"  --module-path DIR      also know the modules in DIR/*.so\n"
+"\n"
+"  --blockdev OPTIONS     make a block node, as qemu-storage-daemon does\n"
+"  --chardev OPTIONS      make a character device, as QEMU does\n"
+"  --object TYPE,id=ID[,KEY=VALUE...]\n"
+"                         make an object; 'help' lists the types\n"
+"  --monitor [chardev=]ID[,pretty=on|off]\n"
+"                         serve QMP on a character device\n"
+"\n"
+"  --daemonize            go to the background once clients are accepted\n"
+"  --exit-with-parent     end when the process that started this one ends\n"
+"  --pidfile PATH         write the process id to PATH\n"
+"  -d, --log ITEMS        log ITEMS, such as guest_errors\n"
+"  -T, --trace [[enable=]PATTERN][,events=FILE][,file=FILE]\n"
+"                         trace events\n"
+"\n"
+"What an option refers to must come before it.\n";
+
+/* Options of the first pass; all others belong to the second */
+static bool riod_option_is_early(int c)
+{
+    return c == '?' || c == 'h' || c == 'V' || c == OPTION_DAEMONIZE ||
+           c == OPTION_PIDFILE;
+}
+
+/* Like getopt_long(), and tells error messages which option they concern */
+static int riod_option_next(int argc, char **argv)
+{
+    int before = optind;
+    int c;
+
+    optarg = NULL;
+    c = getopt_long(argc, argv, "-d:hT:V", riod_options, NULL);
+    if (optarg) {
+        loc_set_cmdline(argv, before, MAX(1, optind - before));
+    }
+    return c;
+}
+
+/* ---------------------------------------------------------- first pass */
+
+static void riod_option_early(int c, RiodOptions *opts)
+{
+    switch (c) {
+    case '?':
+        /* getopt_long() said what is wrong */
+        exit(EXIT_FAILURE);
+    case 'h':
+        fputs(riod_help, stdout);
+        exit(EXIT_SUCCESS);
+    case 'V':
+        printf("remote-io-server version " QEMU_FULL_VERSION "\n");
+        exit(EXIT_SUCCESS);
+    case OPTION_DAEMONIZE:
+        opts->daemonize = true;
+        break;
+    case OPTION_PIDFILE:
+        opts->pidfile = optarg;
+        break;
+    default:
+        g_assert_not_reached();
+    }
+}
+
+void riod_options_early(int argc, char **argv, RiodOptions *opts)
+{
+    int c;
+
+    optind = 1;
+    while ((c = riod_option_next(argc, argv)) != -1) {
+        if (riod_option_is_early(c)) {
+            riod_option_early(c, opts);
+        }
+    }
+    loc_set_none();
+}
+
+/* --------------------------------------------------------- second pass */
+
+static void riod_option_blockdev(const char *text)
+{
+    Visitor *v = qobject_input_visitor_new_str(text, "driver", &error_fatal);
+    BlockdevOptions *options;
+
+    visit_type_BlockdevOptions(v, NULL, &options, &error_fatal);
+    visit_free(v);
+    qmp_blockdev_add(options, &error_fatal);
+    qapi_free_BlockdevOptions(options);
+}
+
+/* Declared nowhere; qemu-storage-daemon does it so too */
+extern QemuOptsList qemu_chardev_opts;
+
+static void riod_option_chardev(const char *text)
+{
+    QemuOpts *opts = qemu_opts_parse_noisily(&qemu_chardev_opts, text, true);
+
+    if (!opts) {
+        exit(EXIT_FAILURE);
+    }
+    if (!qemu_chr_new_from_opts(opts, NULL, &error_fatal)) {
+        /* No error and no chardev: help was asked for, and shown */
+        exit(EXIT_SUCCESS);
+    }
+    qemu_opts_del(opts);
+}
+
+static void riod_option_monitor(const char *text)
+{
+    Visitor *v = qobject_input_visitor_new_str(text, "chardev", &error_fatal);
+    MonitorOptions *options;
+
+    visit_type_MonitorOptions(v, NULL, &options, &error_fatal);
+    visit_free(v);
+    monitor_init(options, false, &error_fatal);
+    qapi_free_MonitorOptions(options);
+}
+
+/* The forms of QEMU's SocketAddress start with { or name their type */
+static bool riod_address_is_structured(const char *text)
+{
+    return *text == '{' || strstr(text, "type=");
+}
+
+static void riod_option_listen(const char *text)
+{
+    SocketAddress *addr;
+
+    if (riod_address_is_structured(text)) {
+        Visitor *v = qobject_input_visitor_new_str(text, "type",
+                                                   &error_fatal);
+
+        visit_type_SocketAddress(v, NULL, &addr, &error_fatal);
+        visit_free(v);
+    } else {
+        addr = rio_address_parse(text, &error_fatal);
+    }
+    riod_listen_add(addr, &error_fatal);
+    qapi_free_SocketAddress(addr);
+}
+
+static void riod_option_module_help(QDict *args)
+{
+    const char *driver = qdict_get_try_str(args, "driver");
+
+    if (driver) {
+        riod_registry_help_type(riod_registry_find(driver, &error_fatal));
+    } else {
+        riod_registry_help();
+    }
+    exit(EXIT_SUCCESS);
+}
+
+static void riod_option_module(const char *text)
+{
+    g_autoptr(QDict) args = NULL;
+    bool help = false;
+
+    args = keyval_parse(text, "driver", &help, &error_fatal);
+    if (help) {
+        riod_option_module_help(args);
+    }
+    riod_instance_add(args, &error_fatal);
+}
+
+static void riod_option_server_id(const char *text)
+{
+    size_t len = strlen(text);
+
+    if (!len || len > RIO_MAX_STRING) {
+        error_report("a server id has 1 to %u characters", RIO_MAX_STRING);
+        exit(EXIT_FAILURE);
+    }
+    for (const char *c = text; *c; c++) {
+        if (g_ascii_iscntrl(*c)) {
+            error_report("a server id has no control characters");
+            exit(EXIT_FAILURE);
+        }
+    }
+    g_free(riod_config.server_name);
+    riod_config.server_name = g_strdup(text);
+}
+
+static void riod_option_session_lease(const char *text)
+{
+    unsigned seconds;
+
+    if (qemu_strtoui(text, NULL, 10, &seconds) || seconds > 24 * 60 * 60) {
+        error_report("the lease is a number of seconds from 0 to 86400, "
+                     "not '%s'", text);
+        exit(EXIT_FAILURE);
+    }
+    riod_config.lease_ms = seconds * INT64_C(1000);
+}
+
+static void riod_option_log(const char *text)
+{
+    int mask = qemu_str_to_log_mask(text);
+
+    if (!mask) {
+        error_report("there is no log item '%s'; try guest_errors", text);
+        exit(EXIT_FAILURE);
+    }
+    qemu_set_log(mask | LOG_TRACE, &error_fatal);
+}
+
+static void riod_option_exit_with_parent(void)
+{
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() == 1) {
+        /* It ended before we could ask to be told */
+        exit(EXIT_SUCCESS);
+    }
+}
+
+static void riod_option_make(int c)
+{
+    switch (c) {
+    case OPTION_BLOCKDEV:
+        riod_option_blockdev(optarg);
+        break;
+    case OPTION_CHARDEV:
+        riod_option_chardev(optarg);
+        break;
+    case OPTION_EXIT_WITH_PARENT:
+        riod_option_exit_with_parent();
+        break;
+    case OPTION_LISTEN:
+        riod_option_listen(optarg);
+        break;
+    case OPTION_MODULE:
+        riod_option_module(optarg);
+        break;
+    case OPTION_MODULE_PATH:
+        riod_registry_load_dir(optarg, &error_fatal);
+        break;
+    case OPTION_MONITOR:
+        riod_option_monitor(optarg);
+        break;
+    case OPTION_OBJECT:
+        user_creatable_process_cmdline(optarg);
+        break;
+    case OPTION_SERVER_ID:
+        riod_option_server_id(optarg);
+        break;
+    case OPTION_SESSION_LEASE:
+        riod_option_session_lease(optarg);
+        break;
+    case 'T':
+        trace_opt_parse(optarg);
+        trace_init_file();
+        break;
+    case 'd':
+        riod_option_log(optarg);
+        break;
+    case 1:
+        error_report("'%s' is not an option; --help lists them", optarg);
+        exit(EXIT_FAILURE);
+    default:
+        g_assert_not_reached();
+    }
+}
+
+void riod_options_make(int argc, char **argv)
+{
+    int c;
+
+    optind = 1;
+    while ((c = riod_option_next(argc, argv)) != -1) {
+        if (!riod_option_is_early(c)) {
+            riod_option_make(c);
+        }
+    }
+    loc_set_none();
+}

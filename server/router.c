@@ -1,0 +1,189 @@
+/*
+ * remote-io-server: the router, from a request to a module and back
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The one place where an access is judged.  What passes lies within one
+ * region and has a size that the module allows there; a module need not look
+ * again.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/log.h"
+#include "internal.h"
+#include "trace.h"
+
+/* What about an access is wrong: one line for the operator, at times */
+static void note_refused(RiodSession *s, const char *what, unsigned region,
+                         uint64_t offset, unsigned size, const char *why)
+{
+    s->refused++;
+    trace_riod_refused(s->inst->id, s->ids.vm, what, region, offset, size);
+    if (qemu_loglevel_mask(LOG_GUEST_ERROR) &&
+        riod_rate_allows(&s->rate, s->inst->id)) {
+        riod_log("%s: VM %s: %s of %u bytes at 0x%" PRIx64 " of region %u %s",
+                 s->inst->id, s->vm->name, what, size, offset, region, why);
+    }
+}
+
+static bool overlaps(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
+{
+    return a < b + b_len && b < a + a_len;
+}
+
+/* The client answers accesses to these itself, so none should get here */
+static bool in_msix(const RioDescription *d, unsigned region,
+                    uint64_t offset, unsigned size)
+{
+    uint64_t table = (uint64_t)d->msix_vectors * 16;
+    uint64_t pba = DIV_ROUND_UP(d->msix_vectors, 64) * 8;
+
+    return (region == d->msix_table_bar &&
+            overlaps(offset, size, d->msix_table_offset, table)) ||
+           (region == d->msix_pba_bar &&
+            overlaps(offset, size, d->msix_pba_offset, pba));
+}
+
+/* Returns: NULL, or what is wrong */
+static const char *judge(const RiodInstance *inst, unsigned region,
+                         uint64_t offset, unsigned size)
+{
+    const RioDescription *d = &inst->desc;
+
+    if (unlikely(region >= RIO_MAX_REGIONS || !inst->region_size[region])) {
+        return "which the module does not have";
+    }
+    if (unlikely(offset > inst->region_size[region] ||
+                 size > inst->region_size[region] - offset)) {
+        return "is beyond its end";
+    }
+    for (unsigned i = inst->first_range[region];
+         i < inst->first_range[region + 1]; i++) {
+        const RioRange *r = &d->ranges[i];
+
+        if (overlaps(offset, size, r->offset, r->length) &&
+            !(r->sizes & size)) {
+            return "has a size that is not allowed there";
+        }
+    }
+    if (unlikely(d->msix_vectors && in_msix(d, region, offset, size))) {
+        return "is in the client's MSI-X table";
+    }
+    return NULL;
+}
+
+static void set_reason(RioMessage *reply, uint8_t status, const char *text)
+{
+    reply->status = status;
+    g_strlcpy(reply->reason, text, sizeof(reply->reason));
+}
+
+static void route_read(RiodSession *s, const RioMessage *m)
+{
+    RiodInstance *inst = s->inst;
+    RIO_UNINITIALIZED RioMessage reply;
+    const char *wrong = judge(inst, m->read.region, m->read.offset,
+                              m->read.size);
+
+    rio_message_init(&reply, RIO_OP_REGION_READ_REPLY, 0, m->tag);
+    s->reads++;
+    if (unlikely(wrong)) {
+        note_refused(s, "read", m->read.region, m->read.offset, m->read.size,
+                     wrong);
+        set_reason(&reply, RIO_STATUS_RANGE, wrong);
+    } else {
+        reply.value.value = inst->type->read(&inst->dev, inst->state, s->slot,
+                                             m->read.region, m->read.offset,
+                                             m->read.size);
+        if (m->read.size < 8) {
+            reply.value.value &= (1ull << (m->read.size * 8)) - 1;
+        }
+        trace_riod_read(inst->id, s->ids.vm, m->read.region, m->read.offset,
+                        m->read.size, reply.value.value);
+    }
+    riod_session_reply(s, &reply);
+}
+
+/* Returns: NULL, or why the module did not get it */
+static const char *write_one(RiodSession *s, const RioWrite *w)
+{
+    RiodInstance *inst = s->inst;
+    const char *wrong = judge(inst, w->region, w->offset, w->size);
+
+    if (unlikely(wrong)) {
+        note_refused(s, "write", w->region, w->offset, w->size, wrong);
+        return wrong;
+    }
+    trace_riod_write(inst->id, s->ids.vm, w->region, w->offset, w->size,
+                     w->value);
+    inst->type->write(&inst->dev, inst->state, s->slot, w->region, w->offset,
+                      w->size, w->value);
+    return NULL;
+}
+
+static void route_write(RiodSession *s, const RioMessage *m)
+{
+    RIO_UNINITIALIZED RioMessage reply;
+    const char *wrong = write_one(s, &m->write);
+
+    s->writes++;
+    if (m->flags & RIO_FLAG_POSTED) {
+        s->posted++;
+        return;
+    }
+    rio_message_init(&reply, RIO_OP_REGION_WRITE_REPLY, 0, m->tag);
+    if (unlikely(wrong)) {
+        set_reason(&reply, RIO_STATUS_RANGE, wrong);
+    }
+    riod_session_reply(s, &reply);
+}
+
+static void route_batch(RiodSession *s, const RioMessage *m)
+{
+    for (uint32_t i = 0; i < m->batch.count; i++) {
+        RioWrite w = rio_batch_get(m, i);
+
+        write_one(s, &w);
+    }
+    s->writes += m->batch.count;
+    s->posted += m->batch.count;
+}
+
+static void route_reset(RiodSession *s, const RioMessage *m)
+{
+    RiodInstance *inst = s->inst;
+    RioMessage reply;
+
+    trace_riod_reset(inst->id, s->ids.vm, m->reset.kind);
+    if (inst->type->reset) {
+        inst->type->reset(&inst->dev, inst->state, s->slot, m->reset.kind);
+    }
+    rio_message_init(&reply, RIO_OP_RESET_REPLY, 0, m->tag);
+    riod_session_reply(s, &reply);
+}
+
+void riod_route(RiodSession *s, const RioMessage *m)
+{
+    RioError err;
+
+    switch (m->op) {
+    case RIO_OP_REGION_READ:
+        route_read(s, m);
+        break;
+    case RIO_OP_REGION_WRITE:
+        route_write(s, m);
+        break;
+    case RIO_OP_REGION_WRITE_BATCH:
+        route_batch(s, m);
+        break;
+    case RIO_OP_RESET:
+        route_reset(s, m);
+        break;
+    default:
+        /* Whatever else is sequenced needs a capability that was not given */
+        rio_error_set(&err, RIO_STATUS_UNSUPPORTED, "%s, which this server "
+                      "did not offer", rio_op_name(m->op));
+        riod_connection_bad_locked(s->conn, &err);
+        break;
+    }
+}

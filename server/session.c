@@ -1,0 +1,496 @@
+/*
+ * remote-io-server: sessions, the bond between a VM's device and a module
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "crypto/random.h"
+#include "internal.h"
+#include "trace.h"
+
+static QLIST_HEAD(, RiodSession) sessions = QLIST_HEAD_INITIALIZER(sessions);
+
+RiodSession *riod_session_ref(RiodSession *s)
+{
+    qatomic_inc(&s->refs);
+    return s;
+}
+
+void riod_session_unref(RiodSession *s)
+{
+    if (qatomic_fetch_dec(&s->refs) > 1) {
+        return;
+    }
+    rio_session_free(s->rio);
+    riod_vm_put(s->client, s->vm);
+    riod_client_put(s->client);
+    riod_connection_unref(s->conn);
+    riod_instance_unref(s->inst);
+    g_free(s->irqs.messages);
+    g_free(s);
+}
+
+/* --- interrupts --- */
+
+void riod_session_irq_level(RiodSession *s, unsigned line, bool level)
+{
+    RiodIrqs *irqs = &s->irqs;
+    uint32_t bit = 1u << line;
+
+    if (!(irqs->level & bit) == !level) {
+        return;
+    }
+    trace_riod_irq_level(s->inst->id, s->ids.vm, line, level);
+    irqs->level ^= bit;
+    if (!((irqs->level ^ irqs->told) & bit)) {
+        irqs->pulsed |= bit;
+    }
+    riod_session_mark_dirty(s);
+}
+
+void riod_session_irq_message(RiodSession *s, unsigned vector)
+{
+    RiodIrqs *irqs = &s->irqs;
+
+    trace_riod_irq_message(s->inst->id, s->ids.vm, vector);
+    if (!test_and_set_bit(vector, irqs->messages)) {
+        irqs->num_messages++;
+    }
+    riod_session_mark_dirty(s);
+}
+
+void riod_session_mark_dirty(RiodSession *s)
+{
+    if (!s->dirty) {
+        s->dirty = true;
+        riod_session_ref(s);
+        QSIMPLEQ_INSERT_TAIL(&s->inst->home->dirty, s, dirty_next);
+    }
+}
+
+static bool log_has_room(const RiodSession *s)
+{
+    return rio_session_log_bytes(s->rio) <
+           RIO_DEFAULT_LOG - RIOD_LOG_RESERVE;
+}
+
+static bool push_level(RiodSession *s, unsigned line)
+{
+    RIO_UNINITIALIZED RioMessage m;
+
+    if (!log_has_room(s)) {
+        return false;
+    }
+    rio_message_init(&m, RIO_OP_IRQ_LEVEL, 0, 0);
+    m.irq_level.line = line;
+    m.irq_level.level = !(s->irqs.told & (1u << line));
+    if (!rio_session_send(s->rio, &m)) {
+        return false;
+    }
+    s->irqs.told ^= 1u << line;
+    s->interrupts++;
+    return true;
+}
+
+/*
+ * A line that went away and came back is told as such: an edge must not get
+ * lost between two equal states.
+ */
+static bool push_line(RiodSession *s, unsigned line)
+{
+    RiodIrqs *irqs = &s->irqs;
+    uint32_t bit = 1u << line;
+
+    if (irqs->pulsed & bit) {
+        if (!((irqs->level ^ irqs->told) & bit) && !push_level(s, line)) {
+            return false;
+        }
+        irqs->pulsed &= ~bit;
+    }
+    return !((irqs->level ^ irqs->told) & bit) || push_level(s, line);
+}
+
+static bool push_message(RiodSession *s, unsigned vector)
+{
+    RIO_UNINITIALIZED RioMessage m;
+
+    if (!log_has_room(s)) {
+        return false;
+    }
+    rio_message_init(&m, RIO_OP_IRQ_MESSAGE, 0, 0);
+    m.irq_message.kind = s->inst->desc.msix_vectors ? RIO_IRQ_MSIX
+                                                    : RIO_IRQ_MSI;
+    m.irq_message.vector = vector;
+    if (!rio_session_send(s->rio, &m)) {
+        return false;
+    }
+    clear_bit(vector, s->irqs.messages);
+    s->irqs.num_messages--;
+    s->interrupts++;
+    return true;
+}
+
+static bool push_all(RiodSession *s)
+{
+    RiodIrqs *irqs = &s->irqs;
+    uint32_t lines = (irqs->level ^ irqs->told) | irqs->pulsed;
+    unsigned vectors = riod_instance_vectors(s->inst);
+    unsigned long vector;
+
+    for (; lines; lines &= lines - 1) {
+        if (!push_line(s, ctz32(lines))) {
+            return false;
+        }
+    }
+    while (irqs->num_messages) {
+        vector = find_first_bit(irqs->messages, vectors);
+        if (!push_message(s, vector)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool riod_session_push_irqs_locked(RiodSession *s)
+{
+    uint64_t before = s->interrupts;
+
+    s->want_room = !push_all(s);
+    return s->interrupts != before;
+}
+
+void riod_session_reply(RiodSession *s, RioMessage *m)
+{
+    RioError err;
+
+    if (unlikely(s->dirty)) {
+        riod_session_push_irqs_locked(s);
+    }
+    if (unlikely(!rio_session_send(s->rio, m)) && !s->broken) {
+        s->broken = true;
+        rio_error_set(&err, RIO_STATUS_LIMIT, "%s of device %s: %zu bytes "
+                      "were not acknowledged, there is no room for %s",
+                      s->inst->id, s->device, rio_session_log_bytes(s->rio),
+                      rio_op_name(m->op));
+        riod_connection_bad_locked(s->conn, &err);
+    }
+}
+
+/* --- opening --- */
+
+static void session_put_in_tables(RiodSession *s)
+{
+    riod_tables_lock();
+    s->inst->clients[s->slot] = s;
+    QLIST_INSERT_HEAD(&sessions, s, node);
+    riod_tables_unlock();
+}
+
+static void session_reply_attached(RiodSession *s, const RioMessage *attach)
+{
+    RioMessage m;
+
+    rio_message_init(&m, RIO_OP_ATTACH_REPLY, 0, attach->tag);
+    m.ids = s->ids;
+    m.epoch = 1;
+    memcpy(m.attached.token, rio_session_token(s->rio), RIO_TOKEN_SIZE);
+    m.attached.caps = attach->attach.caps & rio_link_caps(s->conn->link);
+    m.attached.log_limit = RIO_DEFAULT_LOG;
+    m.attached.max_outstanding = RIOD_MAX_OUTSTANDING;
+    m.payload.data = s->inst->encoded_desc;
+    m.payload.len = s->inst->encoded_desc_len;
+    riod_connection_control_locked(s->conn, &m);
+}
+
+static RiodSession *session_new(RiodInstance *inst, unsigned slot,
+                                RiodConnection *conn, RiodVM *vm)
+{
+    RiodSession *s = g_new0(RiodSession, 1);
+
+    s->refs = 1;
+    s->inst = riod_instance_ref(inst);
+    s->slot = slot;
+    s->ids.client = conn->client->id;
+    s->ids.vm = vm->id;
+    s->ids.server = riod_config.server_id;
+    s->ids.module = inst->number;
+    s->client = riod_client_ref(conn->client);
+    s->vm = vm;
+    s->conn = riod_connection_ref(conn);
+    s->rio = rio_session_new(RIO_SIDE_SERVER);
+    s->irqs.messages = bitmap_new(riod_instance_vectors(inst));
+    return s;
+}
+
+RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
+                               RiodConnection *conn, const RioMessage *attach,
+                               RioError *err)
+{
+    uint8_t token[RIO_TOKEN_SIZE];
+    Error *local_err = NULL;
+    RiodSession *s;
+    RiodVM *vm;
+
+    if (qcrypto_random_bytes(token, sizeof(token), &local_err) < 0) {
+        rio_error_set(err, RIO_STATUS_IO, "no random numbers: %s",
+                      error_get_pretty(local_err));
+        error_free(local_err);
+        return NULL;
+    }
+    vm = riod_vm_get(conn->client, attach->attach.vm, attach->attach.vm_uuid,
+                     err);
+    if (!vm) {
+        return NULL;
+    }
+    s = session_new(inst, slot, conn, vm);
+    memcpy(s->device, attach->attach.device, sizeof(s->device));
+    rio_session_start(s->rio, &s->ids, 1, token, RIO_DEFAULT_LOG);
+    session_put_in_tables(s);
+    session_reply_attached(s, attach);
+    rio_link_add_session(conn->link, s->rio);
+    QLIST_INSERT_HEAD(&conn->sessions, riod_session_ref(s), on_conn);
+    return s;
+}
+
+/* --- losing, resuming, ending --- */
+
+static void session_stop_lease(RiodSession *s)
+{
+    timer_free(s->lease);
+    s->lease = NULL;
+    qatomic_set(&s->lost, false);
+}
+
+/* Off its connection, whose lock is held */
+static bool session_leave_locked(RiodSession *s, RiodConnection *conn)
+{
+    bool there = QLIST_IS_INSERTED(s, on_conn);
+
+    if (there) {
+        QLIST_SAFE_REMOVE(s, on_conn);
+        rio_link_remove_session(conn->link, s->rio);
+    }
+    if (conn->hot == s) {
+        conn->hot = NULL;
+    }
+    return there;
+}
+
+static void session_tell_gone(RiodSession *s, RiodConnection *conn,
+                              uint8_t status, const char *reason)
+{
+    RioMessage m;
+
+    rio_message_init(&m, RIO_OP_SESSION_GONE, 0, 0);
+    m.ids = s->ids;
+    m.epoch = rio_session_epoch(s->rio);
+    m.status = status;
+    g_strlcpy(m.reason, reason, sizeof(m.reason));
+    riod_connection_control_locked(conn, &m);
+}
+
+void riod_session_end(RiodSession *s, uint8_t status, const char *reason)
+{
+    RiodConnection *conn = s->conn;
+    RiodInstance *inst = s->inst;
+    bool there;
+
+    if (s->ended) {
+        return;
+    }
+    s->ended = true;
+    session_stop_lease(s);
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        there = session_leave_locked(s, conn);
+        rio_session_close(s->rio);
+        if (there && reason) {
+            session_tell_gone(s, conn, status, reason);
+            riod_connection_send_locked(conn);
+        }
+    }
+    riod_tables_lock();
+    inst->clients[s->slot] = NULL;
+    QLIST_REMOVE(s, node);
+    riod_tables_unlock();
+    trace_riod_session_end(inst->id, s->client->name, s->vm->name, s->device,
+                           reason ?: "");
+    if (inst->type->detach) {
+        inst->type->detach(&inst->dev, inst->state, s->slot);
+    }
+    riod_event_detached(s);
+    if (there) {
+        riod_session_unref(s);
+    }
+    riod_session_unref(s);
+}
+
+static void lease_over(void *opaque)
+{
+    RiodSession *s = opaque;
+
+    riod_log("%s: client %s did not come back for device %s of VM %s in "
+             "%" PRId64 " ms, detached", s->inst->id, s->client->name,
+             s->device, s->vm->name, riod_config.lease_ms);
+    riod_session_end(s, RIO_STATUS_TIMEOUT, NULL);
+}
+
+void riod_session_lost(RiodSession *s, RiodConnection *conn)
+{
+    if (s->ended || s->conn != conn) {
+        return;
+    }
+    if (s->broken || !riod_config.lease_ms) {
+        riod_session_end(s, RIO_STATUS_LIMIT, NULL);
+        return;
+    }
+    trace_riod_session_lost(s->inst->id, s->client->name, s->vm->name,
+                            s->device);
+    qatomic_set(&s->lost, true);
+    if (!s->lease) {
+        s->lease = aio_timer_new(s->inst->home->ctx, QEMU_CLOCK_REALTIME,
+                                 SCALE_MS, lease_over, s);
+    }
+    timer_mod(s->lease, get_clock() / SCALE_MS + riod_config.lease_ms);
+}
+
+/* Different, whatever the place of the first difference, in the same time */
+static bool token_matches(const uint8_t *a, const uint8_t *b)
+{
+    uint8_t difference = 0;
+
+    for (unsigned i = 0; i < RIO_TOKEN_SIZE; i++) {
+        difference |= a[i] ^ b[i];
+    }
+    return !difference;
+}
+
+RiodSession *riod_session_find(const RioMessage *resume, RiodClient *client)
+{
+    RiodSession *s, *found = NULL;
+
+    riod_tables_lock();
+    QLIST_FOREACH(s, &sessions, node) {
+        if (s->client == client &&
+            token_matches(rio_session_token(s->rio), resume->resume.token)) {
+            found = riod_session_ref(s);
+            break;
+        }
+    }
+    riod_tables_unlock();
+    return found;
+}
+
+static void refuse_resume(RiodConnection *conn, const RioMessage *resume,
+                          const RioError *err)
+{
+    RioMessage m;
+
+    rio_message_init(&m, RIO_OP_RESUME_REPLY, 0, resume->tag);
+    m.ids = resume->ids;
+    m.epoch = resume->epoch;
+    m.status = err->status;
+    g_strlcpy(m.reason, err->text, sizeof(m.reason));
+    riod_connection_control_locked(conn, &m);
+}
+
+/* Both locks held */
+static bool session_take_over(RiodSession *s, RiodConnection *old,
+                              RiodConnection *conn, const RioMessage *resume)
+{
+    uint64_t had = rio_session_received(s->rio);
+    bool there;
+    RioMessage m;
+    RioError err;
+
+    if (!rio_session_resume(s->rio, resume->epoch, resume->resume.received,
+                            &err)) {
+        refuse_resume(conn, resume, &err);
+        return false;
+    }
+    old->queued -= s->queued;
+    conn->queued += s->queued;
+    there = session_leave_locked(s, old);
+    rio_message_init(&m, RIO_OP_RESUME_REPLY, 0, resume->tag);
+    m.ids = s->ids;
+    m.epoch = resume->epoch;
+    m.resume.received = had;
+    riod_connection_control_locked(conn, &m);
+    rio_link_add_session(conn->link, s->rio);
+    QLIST_INSERT_HEAD(&conn->sessions, s, on_conn);
+    s->conn = conn;
+    if (!there) {
+        riod_session_ref(s);
+    }
+    return true;
+}
+
+static void say_stale(RiodSession *s, RiodConnection *old)
+{
+    if (old->closed) {
+        return;
+    }
+    if (QLIST_EMPTY(&old->sessions)) {
+        riod_connection_bye_locked(old, RIO_STATUS_STALE_EPOCH,
+                                   "the session goes on on another "
+                                   "connection");
+    } else {
+        session_tell_gone(s, old, RIO_STATUS_STALE_EPOCH,
+                          "the session goes on on another connection");
+        riod_connection_send_locked(old);
+    }
+}
+
+static void lock_two(RiodConnection *a, RiodConnection *b)
+{
+    if (a->number > b->number) {
+        RiodConnection *c = a;
+
+        a = b;
+        b = c;
+    }
+    qemu_mutex_lock(&a->lock);
+    if (a != b) {
+        qemu_mutex_lock(&b->lock);
+    }
+}
+
+static void unlock_two(RiodConnection *a, RiodConnection *b)
+{
+    qemu_mutex_unlock(&a->lock);
+    if (a != b) {
+        qemu_mutex_unlock(&b->lock);
+    }
+}
+
+void riod_session_resume(RiodSession *s, RiodConnection *conn,
+                         const RioMessage *resume)
+{
+    RiodConnection *old = s->conn;
+    bool done = false;
+
+    lock_two(old, conn);
+    if (!conn->closed && !conn->closing) {
+        done = session_take_over(s, old, conn, resume);
+        if (done && old != conn) {
+            riod_connection_ref(conn);
+            say_stale(s, old);
+        }
+        riod_session_push_irqs_locked(s);
+        riod_connection_send_locked(conn);
+    }
+    unlock_two(old, conn);
+    if (done) {
+        trace_riod_session_resume(s->inst->id, s->client->name, s->vm->name,
+                                  s->device, resume->epoch);
+        session_stop_lease(s);
+        s->resumes++;
+        riod_log("%s: device %s of VM %s (client %s) is back, from %s",
+                 s->inst->id, s->device, s->vm->name, s->client->name,
+                 conn->peer);
+    }
+    if (done && old != conn) {
+        riod_connection_unref(old);
+    }
+}
