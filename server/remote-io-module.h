@@ -426,7 +426,8 @@ typedef struct RioRecipe {
     uint64_t ring;              /* address of entry 0 */
     uint32_t entries;           /* of the ring */
     uint16_t entry_size;        /* bytes, 8 to 256 */
-    uint32_t max_data;          /* bytes of data along with one write */
+    uint32_t max_data;          /* bytes along with one write: lists and data,
+                                   not the entries; the client may send less */
     unsigned num_rules;
     RioRecipeRule rules[RIO_RECIPE_RULES];
 } RioRecipe;

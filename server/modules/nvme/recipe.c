@@ -13,7 +13,8 @@
 
 #include "nvme.h"
 
-#define NVME_RECIPE_DATA (128 * 1024)
+/* 128 KiB of data, and the lists that tell where they are */
+#define NVME_RECIPE_DATA (130 * 1024)
 
 /* Commands whose opcode under @mask is @opcode: by PRP, then by SGL */
 static void nvme_recipe_data(RioRecipe *r, uint32_t mask, uint32_t opcode,

@@ -6,9 +6,9 @@
  * NVM Express 1.4, sections 4.1 (queues), 4.2 (submission queue entry).
  *
  * A doorbell only starts a task.  The task reads all new entries with one
- * DMA, which the doorbell's recipe brought along, starts a task for each
- * but the last, and carries the last out itself: at depth 1 a command costs
- * one task.
+ * DMA, which the doorbell's recipe brought along, and starts a task for each
+ * of them, in order.  A single entry it carries out itself: at depth 1 a
+ * command costs one task.
  */
 
 #include <errno.h>
@@ -127,10 +127,10 @@ static bool nvme_room(const NvmeCtrl *n, uint32_t cost)
 
 /*
  * Start a task for each of @count entries, as far as there is room.
- * Returns: the last, when it is the last of the queue: the caller runs it.
+ * Returns: a command that is @alone, for the caller to run, or NULL.
  */
 static NvmeCmd *nvme_sq_dispatch(NvmeCtrl *n, NvmeSq *sq, uint32_t count,
-                                 const uint8_t *entries)
+                                 const uint8_t *entries, bool alone)
 {
     uint32_t i;
 
@@ -146,7 +146,7 @@ static NvmeCmd *nvme_sq_dispatch(NvmeCtrl *n, NvmeSq *sq, uint32_t count,
         }
         cmd = nvme_cmd_new(n, sq, sqe, cost);
         sq->head = (sq->head + 1) % sq->entries;
-        if (sq->head == sq->tail) {
+        if (alone && count == 1 && sq->head == sq->tail) {
             return cmd;
         }
         nvme_task_start(n, nvme_cmd_task, cmd);
@@ -182,10 +182,11 @@ static bool nvme_sq_running(const NvmeCtrl *n, const NvmeSq *sq)
 static NvmeCmd *nvme_sq_fetch(NvmeCtrl *n, NvmeSq *sq)
 {
     uint8_t entries[NVME_FETCH * NVME_SQE_SIZE];
-    NvmeCmd *last = NULL;
+    NvmeCmd *only = NULL;
+    bool alone = true;
     uint32_t count;
 
-    while (!last && nvme_sq_running(n, sq) && (count = nvme_sq_news(n, sq))) {
+    while (!only && nvme_sq_running(n, sq) && (count = nvme_sq_news(n, sq))) {
         int ret;
 
         count = MIN(count, NVME_FETCH);
@@ -199,9 +200,10 @@ static NvmeCmd *nvme_sq_fetch(NvmeCtrl *n, NvmeSq *sq)
         if (ret) {
             break;
         }
-        last = nvme_sq_dispatch(n, sq, count, entries);
+        only = nvme_sq_dispatch(n, sq, count, entries, alone);
+        alone = false;
     }
-    return last;
+    return only;
 }
 
 static void nvme_sq_fetch_start(NvmeCtrl *n, NvmeSq *sq);
@@ -210,17 +212,17 @@ static void nvme_sq_fetch_task(RioDevice *dev, void *s, void *arg)
 {
     NvmeCtrl *n = s;
     NvmeSq *sq = arg;
-    NvmeCmd *last = nvme_sq_fetch(n, sq);
+    NvmeCmd *only = nvme_sq_fetch(n, sq);
 
     (void)dev;
     sq->fetching = false;
-    if (last && sq->rung) {
+    if (only && sq->rung) {
         /* The shadow is to be looked at again, beside the command */
         nvme_sq_fetch_start(n, sq);
     }
     nvme_sq_unref(sq);
-    if (last) {
-        nvme_cmd_run(last);
+    if (only) {
+        nvme_cmd_run(only);
     }
     nvme_task_end(n);
 }
