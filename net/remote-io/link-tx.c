@@ -219,7 +219,7 @@ static void plan_session(RioLink *l, struct iovec *iov, RioSession *s,
     } else if (alone) {
         len = rio_session_tx(s, &data);
     } else {
-        len = rio_session_tx_some(s, &data, QUANTUM);
+        len = rio_session_tx_some(s, &data, s->turn_left ?: QUANTUM);
     }
     plan(l, iov, s, data, len);
 }
@@ -272,8 +272,10 @@ static bool session_taken(RioLink *l, RioSession *s, size_t taken,
     l->partial = rest ? s : NULL;
     l->stats.tx_messages += s->begun - (rest != 0) - whole;
     if (taken < planned) {
+        s->turn_left = MIN(planned - taken, QUANTUM);
         return false;
     }
+    s->turn_left = 0;
     ready_remove(s);
     if (has_work(s)) {
         ready_add(l, s);

@@ -78,6 +78,7 @@ struct RioSession {
     bool awake;                 /* in the ready list */
     bool recent;                /* in the list that the next tick looks at */
     uint8_t idle_ticks;         /* ticks since something happened */
+    uint32_t turn_left;         /* bytes left of a turn cut short, or 0 */
     RioListNode member_node;
     RioListNode ready_node;
     RioListNode recent_node;
