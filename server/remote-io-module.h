@@ -361,8 +361,7 @@ typedef struct RioBlock RioBlock;
 
 typedef struct RioBlockInfo {
     uint64_t length;            /* bytes */
-    uint32_t request_alignment; /* bytes; requests need not be aligned, but
-                                   aligned ones are faster */
+    uint32_t request_alignment; /* bytes; a help to speed, not a demand */
     bool read_only;
     bool can_discard;
 } RioBlockInfo;
@@ -389,45 +388,67 @@ enum {                          /* flags of block requests */
  */
 #define RIO_RECIPE_RULES 8
 
+/**
+ * RioRecipeShape: how an entry tells where its data is
+ * @RIO_RECIPE_LINEAR: a pointer, then length bytes
+ * @RIO_RECIPE_PAGES: NVMe's PRP.  Two pointers; the first may start inside a
+ *     page; the second is that of the second page or, when more than two
+ *     pages are needed, of a list of page pointers.  The last entry of a
+ *     list, at the end of its page, points to the next list when there are
+ *     more pages still.
+ * @RIO_RECIPE_SGL: NVMe's SGL.  A 16-byte descriptor (address, 32-bit
+ *     length, type in bits 127:124) of data (type 0), or of an array of
+ *     descriptors, the last of which may (type 2) or may not (type 3)
+ *     continue it with another array.
+ */
 typedef enum {
-    RIO_RECIPE_LINEAR = 1,      /* pointer field, then length bytes */
-    RIO_RECIPE_PAGES = 2,       /* two pointer fields; the first may start
-                                   inside a page; the second is the second
-                                   page, or, when more than two pages are
-                                   needed, a list of page pointers (whose
-                                   last entry, at the end of a page, points
-                                   to the next list): NVMe's PRP */
-    RIO_RECIPE_SGL = 3,         /* a 16-byte descriptor (address, 32-bit
-                                   length, type in bits 127:124) of data (0)
-                                   or of an array of descriptors whose last
-                                   may continue it (2) or not (3): NVMe's
-                                   SGL.  At most length bytes of data go
-                                   along. */
+    RIO_RECIPE_LINEAR = 1,
+    RIO_RECIPE_PAGES = 2,
+    RIO_RECIPE_SGL = 3,
 } RioRecipeShape;
 
+/**
+ * RioRecipeRule: what goes along with some entries
+ * @mask: the rule applies when (32-bit word at offset 0 & @mask) == @match
+ * @shape: RioRecipeShape
+ * @lists_only: PAGES, SGL: the lists and not the data; for transfers to the
+ *     guest, where only the places are needed
+ * @pointer: offset of the 64-bit pointer (the second follows it), or of the
+ *     descriptor
+ * @length_field: offset of a little-endian field of @length_bytes (1, 2, 4;
+ *     0 = none).  The length is (field + @length_add) * @length_unit; of an
+ *     SGL no more data than that goes along.
+ * @length_unit: a power of two
+ * @page_size: PAGES: a power of two, 4096 to 65536
+ */
 typedef struct RioRecipeRule {
-    /* The rule applies when (the 32-bit word at offset 0 & mask) == match */
     uint32_t mask, match;
-    uint8_t shape;              /* RioRecipeShape */
-    bool lists_only;            /* PAGES, SGL: only the lists, not the data:
-                                   for transfers to the guest */
-    uint16_t pointer;           /* offset of the (first) 64-bit pointer; the
-                                   second follows it */
-    uint16_t length_field;      /* offset of a little-endian field ... */
-    uint8_t length_bytes;       /* ... of 1, 2 or 4 bytes; 0 = none */
-    uint32_t length_add;        /* length = (field + add) * unit */
+    uint8_t shape;
+    bool lists_only;
+    uint16_t pointer;
+    uint16_t length_field;
+    uint8_t length_bytes;
+    uint32_t length_add;
     uint32_t length_unit;
-    uint32_t page_size;         /* RIO_RECIPE_PAGES */
+    uint32_t page_size;
 } RioRecipeRule;
 
+/**
+ * RioRecipe:
+ * @region: the doorbell register is at @offset of this region
+ * @ring: address of entry 0 of @entries
+ * @entry_size: bytes, 8 to 256
+ * @max_data: bytes of lists and data along with one write, entries not
+ *     counted; the client may send less
+ * @rules: the first that applies to an entry is used
+ */
 typedef struct RioRecipe {
-    uint8_t region;             /* the doorbell register */
+    uint8_t region;
     uint64_t offset;
-    uint64_t ring;              /* address of entry 0 */
-    uint32_t entries;           /* of the ring */
-    uint16_t entry_size;        /* bytes, 8 to 256 */
-    uint32_t max_data;          /* bytes along with one write: lists and data,
-                                   not the entries; the client may send less */
+    uint64_t ring;
+    uint32_t entries;
+    uint16_t entry_size;
+    uint32_t max_data;
     unsigned num_rules;
     RioRecipeRule rules[RIO_RECIPE_RULES];
 } RioRecipe;

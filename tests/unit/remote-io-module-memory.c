@@ -440,7 +440,9 @@ static RioBlock *fake_block_open(RioDevice *dev, const char *node,
 
     g_assert_true(h->inside);
     g_assert_null(h->mem->block);
-    if (!g_str_equal(node, "d0") && !g_str_equal(node, "ro0")) {
+    if (g_str_equal(node, "tiny0")) {
+        h->mem->disk_info.length = 511;
+    } else if (!g_str_equal(node, "d0") && !g_str_equal(node, "ro0")) {
         rio_fail(dev, "block node '%s': unknown", node);
         return NULL;
     }

@@ -38,10 +38,9 @@ struct FakeMemory {
     /* Guest memory: [0, FAKE_RAM_SIZE); the rest is refused */
     uint8_t *ram;
     bool no_bus_master;         /* refuse everything */
-    bool frozen;                /* DMA writes and changes to the disk fail the
-                                   test */
+    bool frozen;                /* a change to it or the disk is a failure */
 
-    /* The disk: node "d0", or "ro0" which is read-only */
+    /* The disk: node "d0", "ro0" (read-only), or "tiny0" (511 bytes) */
     uint8_t *disk;
     RioBlockInfo disk_info;
     int errors[FAKE_CALLS];     /* errno that calls of a kind return */

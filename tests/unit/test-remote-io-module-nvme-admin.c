@@ -110,6 +110,25 @@ static void test_identifies_the_namespace(void)
     nv_free(nv);
 }
 
+static void test_tells_what_the_disk_likes(void)
+{
+    Nv *nv = nv_new("");
+    uint64_t page = nv_pages(nv, 1);
+    const uint8_t *p = nv_at(nv, page);
+
+    nv->h->mem->disk_info.request_alignment = 4096;
+    nv->h->mem->disk_info.can_discard = false;
+    nv_enable(nv);
+    fake_resize(nv->h, 1 << 20);
+    identify(nv, 0, 1, page);
+    g_assert_cmphex(p[24], ==, 0x10);                   /* OPTPERF */
+    g_assert_cmpuint(nv_get16(p + 64), ==, 7);          /* NPWG */
+    g_assert_cmpuint(nv_get16(p + 72), ==, 7);          /* NOWS */
+    identify(nv, 1, 0, page);
+    g_assert_cmphex(nv_get16(p + 520), ==, 0x19);       /* no DSM */
+    nv_free(nv);
+}
+
 static void test_lists_the_namespace_and_its_uuid(void)
 {
     Nv *nv = nv_start("serial=one");
@@ -254,8 +273,31 @@ static void test_feature_arguments_are_checked(void)
     g_assert_cmphex(get_feature_cqe(nv, 0x09, 3).status, ==, 0x002);
     g_assert_cmphex(nv_do(nv, 0, &recovery).status, ==, 0);
     g_assert_cmphex(get_feature(nv, 0x05), ==, 7);
+    g_assert_cmphex(get_feature_cqe(nv, 0x05 | 0x300, 0).result, ==, 6);
     recovery.nsid = 2;
     g_assert_cmphex(nv_do(nv, 0, &recovery).status, ==, 0x00b);
+    recovery.nsid = 1;
+    recovery.cdw11 = 0x10000;                           /* DULBE */
+    g_assert_cmphex(nv_do(nv, 0, &recovery).status, ==, 0x002);
+    nv_free(nv);
+}
+
+static void test_temperature_thresholds(void)
+{
+    Nv *nv = nv_start("");
+    uint16_t hot = get_feature(nv, 4);
+
+    g_assert_cmpuint(hot, >, 273);
+    g_assert_cmphex(get_feature_cqe(nv, 4, 1 << 20).result, ==, 0);
+    g_assert_cmphex(set_feature(nv, 4, 1 << 20 | 280), ==, 0);
+    g_assert_cmphex(get_feature_cqe(nv, 4, 1 << 20).result, ==, 280);
+    g_assert_cmphex(get_feature_cqe(nv, 0x104, 1 << 20).result, ==, 0);
+    g_assert_cmphex(set_feature(nv, 4, 15 << 16 | 350), ==, 0); /* all */
+    g_assert_cmphex(get_feature(nv, 4), ==, 350);
+    g_assert_cmphex(get_feature_cqe(nv, 0x104, 0).result, ==, hot);
+    g_assert_cmphex(get_feature_cqe(nv, 4, 1 << 16).status, ==, 0x002);
+    g_assert_cmphex(get_feature_cqe(nv, 4, 2 << 20).status, ==, 0x002);
+    g_assert_cmphex(set_feature(nv, 4, 1 << 16), ==, 0x002);
     nv_free(nv);
 }
 
@@ -286,7 +328,11 @@ static void test_temperature_event_comes_once_until_the_log_is_read(void)
     g_assert_true(nv_take(nv, 0, &cqe));
     g_assert_cmphex(cqe.result, ==, 0x00020101);
 
+    /* Reading it with "retain" does not count */
+    nv_do(nv, 0, &(NvSqe) { .opcode = 2, .prp1 = page,
+                            .cdw10 = 2 | 1 << 15 | 127 << 16 });
     set_feature(nv, 4, kelvin);
+    set_feature(nv, 0x0b, 2);
     g_assert_false(nv_peek(nv, 0, &cqe));
     get_log(nv, 2, 512, 0, page);
     g_assert_cmphex(nv_at(nv, page)[0], ==, 2);
@@ -484,6 +530,8 @@ int main(int argc, char **argv)
                     test_serial_falls_back_to_the_module_id);
     g_test_add_func("/nvme/identify/namespace",
                     test_identifies_the_namespace);
+    g_test_add_func("/nvme/identify/what-the-disk-likes",
+                    test_tells_what_the_disk_likes);
     g_test_add_func("/nvme/identify/list-and-uuid",
                     test_lists_the_namespace_and_its_uuid);
     g_test_add_func("/nvme/identify/refuses", test_identify_refuses);
@@ -495,6 +543,8 @@ int main(int argc, char **argv)
                     test_number_of_queues_is_told_before_there_are_any);
     g_test_add_func("/nvme/features/arguments-are-checked",
                     test_feature_arguments_are_checked);
+    g_test_add_func("/nvme/features/temperature-thresholds",
+                    test_temperature_thresholds);
     g_test_add_func("/nvme/events/temperature",
                     test_temperature_event_comes_once_until_the_log_is_read);
     g_test_add_func("/nvme/events/resize-is-told", test_resize_is_told);

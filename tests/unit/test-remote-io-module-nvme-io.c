@@ -697,6 +697,59 @@ static void test_shadow_doorbells_replace_registers(void)
     nv_free(nv);
 }
 
+/* The pin falls when the host has read on, so it must be told to ring */
+static void test_shadow_doorbells_with_a_pin(void)
+{
+    Nv *nv = nv_new("shadow-doorbells=on");
+    uint64_t shadow = nv_pages(nv, 1);
+    uint64_t index = nv_pages(nv, 1);
+    NvSqe config = { .opcode = 0x7c, .prp1 = shadow, .prp2 = index };
+    NvSqe flush = { .opcode = FLUSH, .nsid = 1 };
+    NvSqe log = { .opcode = 2, .prp1 = nv_pages(nv, 1),
+                  .cdw10 = 5 | 1023 << 16 };
+    NvCqe cqe;
+    unsigned i;
+
+    nv_enable(nv);
+    g_assert_cmphex(nv_do(nv, 0, &config).status, ==, 0);
+    memset(nv_at(nv, index), 0xff, 64);
+    g_assert_cmphex(nv_create(nv, 1, 16, 0), ==, 0);
+    g_assert_cmphex(nv_get32(nv_at(nv, index + 8)), ==, 0);
+    g_assert_cmphex(nv_get32(nv_at(nv, index + 12)), ==, 0);
+    for (i = 0; i < 20; i++) {
+        uint32_t head = nv->q[1].head;
+
+        nv_put(nv, 1, &flush);
+        nv_put32(nv_at(nv, shadow + 8), nv->q[1].tail);
+        fake_write(nv->h, NV_SQ_DOORBELL(1), 4, nv->q[1].tail);
+        g_assert_true(nv->h->line[0]);
+        g_assert_cmpuint(nv_get32(nv_at(nv, index + 12)), ==, head);
+        nv_put32(nv_at(nv, shadow + 12), (head + 1) % 16);
+        g_assert_true(nv_take(nv, 1, &cqe));
+        g_assert_false(nv->h->line[0]);
+    }
+    nv_do(nv, 0, &log);
+    g_assert_cmphex(nv_at(nv, log.prp1)[4 * 0x7c], ==, 1);
+    nv_free(nv);
+}
+
+/* A tail in memory that cannot be is left alone, and said */
+static void test_bad_shadow_doorbell(void)
+{
+    Nv *nv = nv_start("shadow-doorbells=on");
+    uint64_t shadow = nv_pages(nv, 1);
+    NvSqe config = { .opcode = 0x7c, .prp1 = shadow,
+                     .prp2 = nv_pages(nv, 1) };
+    unsigned errors = nv->h->guest_errors;
+
+    g_assert_cmphex(nv_do(nv, 0, &config).status, ==, 0);
+    nv_put32(nv_at(nv, shadow + 8), 64);
+    fake_write(nv->h, NV_SQ_DOORBELL(1), 4, 1);
+    g_assert_cmpuint(nv->h->guest_errors, ==, errors + 1);
+    g_assert_cmpuint(nv->h->mem->tasks, ==, 0);
+    nv_free(nv);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -727,5 +780,8 @@ int main(int argc, char **argv)
                     test_shadow_doorbells_are_optional);
     g_test_add_func("/nvme/shadow/replace-registers",
                     test_shadow_doorbells_replace_registers);
+    g_test_add_func("/nvme/shadow/with-a-pin",
+                    test_shadow_doorbells_with_a_pin);
+    g_test_add_func("/nvme/shadow/bad", test_bad_shadow_doorbell);
     return g_test_run();
 }

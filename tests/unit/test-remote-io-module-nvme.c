@@ -72,6 +72,8 @@ static void test_refuses_bad_parameters(void)
     refuse("drive=d0,logical-block-size=1024", "logical-block-size=1024");
     refuse("drive=d0,serial=123456789012345678901", "1 to 20");
     refuse("drive=d0,serial=", "serial=''");
+    refuse("drive=d0,logical-block-size=4096,model=", "model=''");
+    refuse("drive=tiny0", "less than one block of 512");
     refuse("drive=d0,model=caf\xc3\xa9", "printable");
 }
 
@@ -80,14 +82,16 @@ static void test_does_not_enable_what_cannot_work(void)
     static const struct {
         uint32_t cc;
         uint32_t aqa;
-        uint64_t asq;
+        uint64_t asq, acq;
     } bad[] = {
-        { NV_CC_ON | 5 << 7, 31 << 16 | 31, 0x10000 },  /* MPS 128 KiB */
-        { NV_CC_ON | 1 << 4, 31 << 16 | 31, 0x10000 },  /* CSS */
-        { NV_CC_ON | 1 << 11, 31 << 16 | 31, 0x10000 }, /* AMS */
-        { NV_CC_ON, 31 << 16, 0x10000 },                /* ASQS 0 */
-        { NV_CC_ON, 31, 0x10000 },                      /* ACQS 0 */
-        { NV_CC_ON | 2 << 7, 31 << 16 | 31, 0x1000 },   /* ASQ off page */
+        { NV_CC_ON | 5 << 7, 31 << 16 | 31, 0x10000, 0x20000 }, /* MPS */
+        { NV_CC_ON | 1 << 4, 31 << 16 | 31, 0x10000, 0x20000 }, /* CSS */
+        { NV_CC_ON | 1 << 11, 31 << 16 | 31, 0x10000, 0x20000 }, /* AMS */
+        { NV_CC_ON, 31 << 16, 0x10000, 0x20000 },       /* ASQS 0 */
+        { NV_CC_ON, 31, 0x10000, 0x20000 },             /* ACQS 0 */
+        /* Not on a page of 16 KiB */
+        { NV_CC_ON | 2 << 7, 31 << 16 | 31, 0x1000, 0x20000 },
+        { NV_CC_ON | 2 << 7, 31 << 16 | 31, 0x10000, 0x21000 },
     };
     unsigned i;
 
@@ -96,7 +100,7 @@ static void test_does_not_enable_what_cannot_work(void)
 
         fake_write(nv->h, NV_AQA, 4, bad[i].aqa);
         fake_write(nv->h, NV_ASQ, 8, bad[i].asq);
-        fake_write(nv->h, NV_ACQ, 8, 0x20000);
+        fake_write(nv->h, NV_ACQ, 8, bad[i].acq);
         fake_write(nv->h, NV_CC, 4, bad[i].cc);
         g_assert_cmphex(csts(nv), ==, NV_CFS);
         g_assert_cmpuint(nv->h->guest_errors, ==, 1);
@@ -309,6 +313,10 @@ static void test_doorbell_beyond_the_last_queue_is_harmless(void)
     fake_write(nv->h, 0x1ffc, 4, 1);
     fake_write(nv->h, 0x1ff8, 8, 1);
     g_assert_cmpuint(nv->h->guest_errors, ==, 3);
+    fake_write(nv->h, 0x1ff8, 2, 1);
+    fake_write(nv->h, NV_VS, 4, 1);
+    g_assert_cmpuint(nv->h->guest_errors, ==, 5);
+    g_assert_cmphex(fake_read(nv->h, 0x1ff8, 8), ==, 0);
     g_assert_cmphex(csts(nv), ==, NV_RDY);
     nv_free(nv);
 }
@@ -355,6 +363,64 @@ static void test_queue_deletion_waits_for_commands(void)
     g_assert_cmphex(cqe.status, ==, 0);
     g_assert_true(nv_take(nv, 0, &cqe));
     g_assert_cmphex(cqe.status, ==, 0);
+    nv_free(nv);
+}
+
+/* Nobody reads the completion queue: deletion does not wait for that */
+static void test_queue_deletion_does_not_wait_for_the_host(void)
+{
+    Nv *nv = nv_new("");
+    const NvSqe flush = { .opcode = 0, .nsid = 1 };
+    const NvSqe delete = { .opcode = 0, .cdw10 = 1 };
+    unsigned i;
+    NvCqe cqe;
+
+    nv_enable(nv);
+    g_assert_cmphex(nv_create(nv, 1, 5, 1), ==, 0);
+    for (i = 0; i < 3; i++) {
+        nv_put(nv, 1, &flush);
+        nv_ring(nv, 1);
+    }
+    nv->h->mem->hold = true;
+    for (i = 0; i < 4; i++) {
+        nv_put(nv, 1, &flush);
+        nv_ring(nv, 1);
+        while (fake_held(nv->h, FAKE_CALL_BLOCK_FLUSH) <= i) {
+            g_assert_true(fake_release(nv->h, FAKE_CALL_DMA_READ));
+        }
+    }
+    nv_put(nv, 0, &delete);
+    nv_ring(nv, 0);
+    fake_release_all(nv->h);
+    g_assert_true(nv_take(nv, 0, &cqe));
+    g_assert_cmphex(cqe.status, ==, 0);
+    g_assert_cmpuint(nv->h->mem->tasks, ==, 0);
+    g_assert_cmphex(nv_admin(nv, 0x04, 1, 0), ==, 0);
+    nv_free(nv);
+}
+
+/* A reset comes while a deletion waits */
+static void test_reset_ends_a_queue_deletion(void)
+{
+    Nv *nv = nv_start("");
+    const NvSqe flush = { .opcode = 0, .nsid = 1 };
+    const NvSqe delete = { .opcode = 0, .cdw10 = 1 };
+    NvCqe cqe;
+
+    nv->h->mem->hold = true;
+    nv_put(nv, 1, &flush);
+    nv_ring(nv, 1);
+    fake_release(nv->h, FAKE_CALL_DMA_READ);
+    nv_put(nv, 0, &delete);
+    nv_ring(nv, 0);
+    fake_release(nv->h, FAKE_CALL_DMA_READ);
+    g_assert_cmpuint(fake_held(nv->h, FAKE_CALL_BLOCK_FLUSH), ==, 1);
+    nv_disable(nv);
+    fake_release_all(nv->h);
+    g_assert_cmphex(csts(nv), ==, 0);
+    nv_enable(nv);
+    g_assert_false(nv_peek(nv, 0, &cqe));
+    g_assert_cmphex(nv_create(nv, 1, 64, 1), ==, 0);
     nv_free(nv);
 }
 
@@ -490,6 +556,15 @@ static void test_shutdown_flushes(void)
     nv_disable(nv);
     g_assert_cmphex(csts(nv), ==, 0);
     nv_enable(nv);
+
+    /* It ends, too, where the disk cannot; that is for the operator */
+    nv->h->mem->hold = false;
+    nv->h->mem->errors[FAKE_CALL_BLOCK_FLUSH] = EIO;
+    fake_write(nv->h, NV_CC, 4, NV_CC_ON | 2 << 14);
+    g_assert_cmphex(csts(nv), ==, NV_RDY | 2 << 2);
+    g_assert_cmpuint(nv->h->other_logs, ==, 1);
+    fake_write(nv->h, NV_CC, 4, NV_CC_ON);
+    g_assert_cmphex(csts(nv), ==, NV_RDY);
     nv_free(nv);
 }
 
@@ -603,6 +678,8 @@ int main(int argc, char **argv)
                     test_full_completion_queue_holds_commands);
     g_test_add_func("/nvme/queues/deletion-waits-for-commands",
                     test_queue_deletion_waits_for_commands);
+    g_test_add_func("/nvme/queues/deletion-does-not-wait-for-the-host",
+                    test_queue_deletion_does_not_wait_for_the_host);
     g_test_add_func("/nvme/queues/unreachable-is-fatal",
                     test_unreachable_queue_is_fatal);
     g_test_add_func("/nvme/doorbells/bad-are-told",
@@ -619,6 +696,8 @@ int main(int argc, char **argv)
                     test_close_ends_what_is_under_way);
     g_test_add_func("/nvme/reset/drops-what-was-not-taken",
                     test_reset_drops_what_the_host_did_not_take);
+    g_test_add_func("/nvme/reset/ends-a-queue-deletion",
+                    test_reset_ends_a_queue_deletion);
     g_test_add_func("/nvme/reset/shutdown-flushes", test_shutdown_flushes);
     g_test_add_func("/nvme/interrupts/each-queue-its-vector",
                     test_each_queue_has_its_vector);
