@@ -618,6 +618,28 @@ static void test_batch_costs_no_round_trip(void)
     nv_free(nv);
 }
 
+/* Of a read only the places go along, not what is there */
+static void test_reads_send_lists_only(void)
+{
+    Nv *nv = nv_start("");
+    uint64_t list = nv_pages(nv, 1);
+    uint64_t data = nv_pages(nv, 32);
+    NvSqe sqe = nv_rw_sqe(READ, 0, 256, data, list);
+    unsigned i, bytes = 0;
+
+    for (i = 0; i < 31; i++) {
+        nv_put64(nv_at(nv, list + 8 * i), data + (i + 1) * NV_PAGE);
+    }
+    nv->h->mem->hold = true;
+    nv_put(nv, 1, &sqe);
+    nv_ring(nv, 1);
+    for (i = 0; i < nv->h->mem->along->len; i++) {
+        bytes += g_array_index(nv->h->mem->along, RioSegment, i).len;
+    }
+    g_assert_cmpuint(bytes, ==, 64 + 31 * 8);
+    nv_free(nv);
+}
+
 static void test_recipes_go_with_their_queue(void)
 {
     Nv *nv = nv_start("");
@@ -774,6 +796,8 @@ int main(int argc, char **argv)
                     test_read_only_disk_is_write_protected);
     g_test_add_func("/nvme/recipes/batch-costs-no-round-trip",
                     test_batch_costs_no_round_trip);
+    g_test_add_func("/nvme/recipes/reads-send-lists-only",
+                    test_reads_send_lists_only);
     g_test_add_func("/nvme/recipes/go-with-their-queue",
                     test_recipes_go_with_their_queue);
     g_test_add_func("/nvme/shadow/optional",

@@ -481,23 +481,48 @@ static void test_system_reset_is_immediate(void)
     nv_free(nv);
 }
 
-static void test_next_client_finds_a_fresh_controller(void)
+/*
+ * A client leaves while a command waits in @call: the next one sees nothing
+ * of it, and the disk no more of it than there was
+ */
+static void leave_during(uint8_t opcode, FakeCall call)
 {
     Nv *nv = nv_start("");
-    NvSqe write = nv_rw_sqe(1, 0, 1, nv_pages(nv, 1), 0);
+    NvSqe sqe = nv_rw_sqe(opcode, 0, 32, nv_pages(nv, 4), nv_pages(nv, 1));
+    unsigned messages;
 
     nv->h->mem->hold = true;
-    nv_put(nv, 1, &write);
+    nv_put(nv, 1, &sqe);
     nv_ring(nv, 1);
+    fake_release(nv->h, FAKE_CALL_DMA_READ);            /* the entry */
+    while (!fake_held(nv->h, call)) {
+        g_assert_true(fake_release(nv->h, FAKE_CALL_NONE));
+    }
     fake_detach(nv->h, 0);
     fake_attach(nv->h, 0);
-    nv->h->mem->frozen = true;
+    messages = nv->h->messages[0][1];
+    /* Only the call itself, if it changes something, may still do so */
+    nv->h->mem->frozen = call != FAKE_CALL_DMA_WRITE &&
+                         call != FAKE_CALL_BLOCK_WRITE &&
+                         call != FAKE_CALL_BLOCK_ZERO;
     fake_release_all(nv->h);
     nv->h->mem->frozen = false;
+    g_assert_cmpuint(nv->h->messages[0][1], ==, messages);
     g_assert_cmphex(csts(nv), ==, 0);
     nv_enable(nv);
     g_assert_cmphex(nv_create(nv, 1, 64, 1), ==, 0);
     nv_free(nv);
+}
+
+static void test_next_client_finds_a_fresh_controller(void)
+{
+    leave_during(1, FAKE_CALL_DMA_READ);
+    leave_during(1, FAKE_CALL_BLOCK_WRITE);
+    leave_during(2, FAKE_CALL_BLOCK_READ);
+    leave_during(2, FAKE_CALL_DMA_WRITE);
+    leave_during(0, FAKE_CALL_BLOCK_FLUSH);
+    leave_during(0, FAKE_CALL_DMA_WRITE);
+    leave_during(8, FAKE_CALL_BLOCK_ZERO);
 }
 
 static void test_close_ends_what_is_under_way(void)
