@@ -14,32 +14,37 @@
 
 #define ALL_SIZES (1 | 2 | 4 | 8)
 
-static void copy_identity(RioDescription *d, const RioModule *type,
-                          const RioModuleInfo *info)
+static void copy_common(RioDescription *d, const RioModule *type,
+                        const RioModuleInfo *info)
 {
     d->bus = info->bus;
     d->restart = type->restart ?: RIO_RESTART_VOLATILE;
+    d->lines = info->lines;
+    g_strlcpy(d->driver, type->name, sizeof(d->driver));
+}
+
+/* A module that comes on several buses need not clear what is another's */
+static void copy_pci(RioDescription *d, const RioModuleInfo *info)
+{
     d->vendor_id = info->vendor_id;
     d->device_id = info->device_id;
     d->subsystem_vendor_id = info->subsystem_vendor_id;
     d->subsystem_id = info->subsystem_id;
     d->class_code = info->class_code;
     d->revision = info->revision;
-    g_strlcpy(d->driver, type->name, sizeof(d->driver));
-    g_strlcpy(d->acpi_hid, info->acpi_hid ?: "", sizeof(d->acpi_hid));
-}
-
-static void copy_interrupts(RioDescription *d, const RioModuleInfo *info)
-{
-    d->lines = info->lines;
-    d->interrupt_pin = info->bus == RIO_MODULE_PCI && info->lines ? 1 : 0;
+    d->interrupt_pin = info->lines ? 1 : 0;
     d->msi_vectors = info->msi_vectors;
     d->msix_vectors = info->msix_vectors;
     d->msix_table_bar = info->msix_table_bar;
     d->msix_pba_bar = info->msix_pba_bar;
     d->msix_table_offset = info->msix_table_offset;
     d->msix_pba_offset = info->msix_pba_offset;
+}
+
+static void copy_isa(RioDescription *d, const RioModuleInfo *info)
+{
     d->isa_irq = info->isa_irq;
+    g_strlcpy(d->acpi_hid, info->acpi_hid ?: "", sizeof(d->acpi_hid));
 }
 
 static void copy_regions(RioDescription *d, const RioModuleInfo *info)
@@ -138,8 +143,12 @@ bool riod_describe(RiodInstance *inst, Error **errp)
                    RIO_MAX_REGIONS, RIO_MAX_RANGES, RIO_MAX_LINES);
         return false;
     }
-    copy_identity(&inst->desc, inst->type, &info);
-    copy_interrupts(&inst->desc, &info);
+    copy_common(&inst->desc, inst->type, &info);
+    if (info.bus == RIO_MODULE_PCI) {
+        copy_pci(&inst->desc, &info);
+    } else {
+        copy_isa(&inst->desc, &info);
+    }
     copy_regions(&inst->desc, &info);
     copy_ranges(&inst->desc, &info);
     if (!encode(inst, errp)) {

@@ -177,6 +177,9 @@ typedef struct RioModuleRange {
  * @isa_irq: ISA: default IRQ
  * @acpi_hid: ISA: how ACPI names the device, e.g. "PNP0501"; NULL = not
  * @regions, @ranges: arrays of @num_regions (1 to 8), @num_ranges (to 64)
+ *
+ * What belongs to PCI stays 0 on ISA and the other way round, and the places
+ * of MSI-X without vectors; a description that is not valid ends open.
  */
 typedef struct RioModuleInfo {
     uint8_t bus;

@@ -116,15 +116,20 @@ static void counter_describe(RioDevice *dev, void *opaque,
     CounterState *s = (CounterState *)opaque;
 
     (void)dev;
-    info->bus = s->isa ? RIO_MODULE_ISA : RIO_MODULE_PCI;
+    info->num_regions = 1;
+    info->ranges = counter_ranges;
+    info->num_ranges = sizeof(counter_ranges) / sizeof(counter_ranges[0]);
+    if (s->isa) {
+        info->bus = RIO_MODULE_ISA;
+        info->regions = &s->isa_region;
+        return;
+    }
+    info->bus = RIO_MODULE_PCI;
     info->vendor_id = 0x1234;
     info->device_id = 0x10e1;
     info->class_code = 0xff0000;        /* fits no class */
     info->revision = 1;
-    info->regions = s->isa ? &s->isa_region : &counter_pci_region;
-    info->num_regions = 1;
-    info->ranges = counter_ranges;
-    info->num_ranges = sizeof(counter_ranges) / sizeof(counter_ranges[0]);
+    info->regions = &counter_pci_region;
 }
 
 static void counter_attach(RioDevice *dev, void *opaque, unsigned client)

@@ -411,23 +411,28 @@ static void demo_describe(RioDevice *dev, void *opaque, RioModuleInfo *info)
     DemoState *s = (DemoState *)opaque;
 
     (void)dev;
-    info->bus = s->isa ? RIO_MODULE_ISA : RIO_MODULE_PCI;
+    info->lines = 1;
+    info->num_regions = 1;
+    info->ranges = demo_ranges;
+    info->num_ranges = sizeof(demo_ranges) / sizeof(demo_ranges[0]);
+    if (s->isa) {
+        info->bus = RIO_MODULE_ISA;
+        info->isa_irq = s->irq;
+        info->regions = &s->isa_region;
+        return;
+    }
+    info->bus = RIO_MODULE_PCI;
     info->vendor_id = 0x1234;
     info->device_id = 0x10e2;
     info->class_code = 0xff0000;        /* fits no class */
     info->revision = 1;
-    info->lines = 1;
-    info->isa_irq = s->irq;
     info->msi_vectors = s->msi;
     info->msix_vectors = s->msix;
-    info->msix_table_bar = 0;
-    info->msix_table_offset = DEMO_MSIX_TABLE;
-    info->msix_pba_bar = 0;
-    info->msix_pba_offset = DEMO_MSIX_PBA;
-    info->regions = s->isa ? &s->isa_region : &demo_pci_region;
-    info->num_regions = 1;
-    info->ranges = demo_ranges;
-    info->num_ranges = sizeof(demo_ranges) / sizeof(demo_ranges[0]);
+    if (s->msix) {
+        info->msix_table_offset = DEMO_MSIX_TABLE;
+        info->msix_pba_offset = DEMO_MSIX_PBA;
+    }
+    info->regions = &demo_pci_region;
 }
 
 static RioModule demo_module = {

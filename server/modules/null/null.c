@@ -78,15 +78,22 @@ static void null_describe(RioDevice *dev, void *opaque, RioModuleInfo *info)
     NullState *s = (NullState *)opaque;
 
     (void)dev;
-    info->bus = s->isa ? RIO_MODULE_ISA : RIO_MODULE_PCI;
+    info->num_regions = 1;
+    if (s->isa) {
+        info->bus = RIO_MODULE_ISA;
+        info->regions = &s->isa_region;
+        info->ranges = null_isa_ranges;
+        info->num_ranges = 1;
+        return;
+    }
+    info->bus = RIO_MODULE_PCI;
     info->vendor_id = 0x1234;
     info->device_id = 0x10e0;
     info->class_code = 0xff0000;        /* fits no class */
     info->revision = 1;
-    info->regions = s->isa ? &s->isa_region : &null_pci_region;
-    info->num_regions = 1;
-    info->ranges = s->isa ? null_isa_ranges : null_pci_ranges;
-    info->num_ranges = s->isa ? 1 : 2;
+    info->regions = &null_pci_region;
+    info->ranges = null_pci_ranges;
+    info->num_ranges = 2;
 }
 
 static uint64_t null_read(RioDevice *dev, void *opaque, unsigned client,

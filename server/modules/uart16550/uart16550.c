@@ -803,7 +803,18 @@ static void uart_describe(RioDevice *dev, void *opaque, RioModuleInfo *info)
     UartState *s = (UartState *)opaque;
 
     (void)dev;
-    info->bus = s->pci ? RIO_MODULE_PCI : RIO_MODULE_ISA;
+    info->lines = 1;
+    info->regions = &s->region;
+    info->num_regions = 1;
+    info->ranges = uart_ranges;
+    info->num_ranges = sizeof(uart_ranges) / sizeof(uart_ranges[0]);
+    if (!s->pci) {
+        info->bus = RIO_MODULE_ISA;
+        info->isa_irq = s->irq;
+        info->acpi_hid = "PNP0501";
+        return;
+    }
+    info->bus = RIO_MODULE_PCI;
     /* The ids of QEMU's own PCI serial port; Linux's driver goes by class */
     info->vendor_id = 0x1b36;
     info->device_id = 0x0002;
@@ -811,13 +822,6 @@ static void uart_describe(RioDevice *dev, void *opaque, RioModuleInfo *info)
     info->subsystem_id = 0x1100;
     info->class_code = 0x070002;        /* serial, 16550 compatible */
     info->revision = 1;
-    info->lines = 1;
-    info->isa_irq = s->irq;
-    info->acpi_hid = s->pci ? NULL : "PNP0501";
-    info->regions = &s->region;
-    info->num_regions = 1;
-    info->ranges = uart_ranges;
-    info->num_ranges = sizeof(uart_ranges) / sizeof(uart_ranges[0]);
 }
 
 static RioModule uart_module = {
