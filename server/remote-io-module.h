@@ -352,10 +352,10 @@ enum {                          /* modem lines */
 typedef void RioTask(RioDevice *dev, void *s, void *arg);
 
 /* A piece of guest memory, as the device's bus sees it */
-typedef struct RioSegment {
+typedef struct RioModuleSegment {
     uint64_t addr;
     uint32_t len;
-} RioSegment;
+} RioModuleSegment;
 
 #define RIO_MODULE_MAX_SEGMENTS 256     /* per call */
 #define RIO_MODULE_MAX_DMA (4u << 20)   /* bytes per call */
@@ -499,10 +499,11 @@ struct RioHost {
     void (*char_break)(RioChar *chr, bool on);
     void (*task_start)(RioDevice *dev, RioTask *task, void *arg);
     void (*task_sleep)(RioDevice *dev, int64_t ns);
-    int (*dma_read)(RioDevice *dev, unsigned client, const RioSegment *segs,
-                    unsigned n, void *buf);
-    int (*dma_write)(RioDevice *dev, unsigned client, const RioSegment *segs,
-                     unsigned n, const void *buf);
+    int (*dma_read)(RioDevice *dev, unsigned client,
+                    const RioModuleSegment *segs, unsigned n, void *buf);
+    int (*dma_write)(RioDevice *dev, unsigned client,
+                     const RioModuleSegment *segs, unsigned n,
+                     const void *buf);
     void (*recipe_set)(RioDevice *dev, unsigned client, unsigned id,
                        const RioRecipe *recipe);
     RioBlock *(*block_open)(RioDevice *dev, const char *node, bool writable,
@@ -716,7 +717,7 @@ static inline void rio_task_sleep(RioDevice *dev, int64_t ns)
  * -ECANCELED when the instance closes.  On failure @buf is undefined.
  */
 static inline int rio_dma_readv(RioDevice *dev, unsigned client,
-                                const RioSegment *segs, unsigned n,
+                                const RioModuleSegment *segs, unsigned n,
                                 void *buf)
 {
     return dev->host->dma_read(dev, client, segs, n, buf);
@@ -725,7 +726,7 @@ static inline int rio_dma_readv(RioDevice *dev, unsigned client,
 static inline int rio_dma_read(RioDevice *dev, unsigned client,
                                uint64_t addr, void *buf, uint32_t len)
 {
-    RioSegment seg = { addr, len };
+    RioModuleSegment seg = { addr, len };
 
     return dev->host->dma_read(dev, client, &seg, 1, buf);
 }
@@ -740,7 +741,7 @@ static inline int rio_dma_read(RioDevice *dev, unsigned client,
  * Returns: 0, -ENOTCONN or -ECANCELED.
  */
 static inline int rio_dma_writev(RioDevice *dev, unsigned client,
-                                 const RioSegment *segs, unsigned n,
+                                 const RioModuleSegment *segs, unsigned n,
                                  const void *buf)
 {
     return dev->host->dma_write(dev, client, segs, n, buf);
@@ -749,7 +750,7 @@ static inline int rio_dma_writev(RioDevice *dev, unsigned client,
 static inline int rio_dma_write(RioDevice *dev, unsigned client,
                                 uint64_t addr, const void *buf, uint32_t len)
 {
-    RioSegment seg = { addr, len };
+    RioModuleSegment seg = { addr, len };
 
     return dev->host->dma_write(dev, client, &seg, 1, buf);
 }

@@ -184,7 +184,8 @@ static bool fake_valid(FakeHost *h, uint64_t addr, uint64_t len)
 }
 
 /* Check what the API asks of a list of segments; returns: all accessible */
-static bool fake_segments(FakeHost *h, const RioSegment *segs, unsigned n)
+static bool fake_segments(FakeHost *h, const RioModuleSegment *segs,
+                          unsigned n)
 {
     bool valid = true;
     uint64_t total = 0;
@@ -207,7 +208,8 @@ static bool fake_came_along(FakeHost *h, uint64_t addr, uint64_t len)
     unsigned i;
 
     for (i = 0; len && i < h->mem->along->len; i++) {
-        const RioSegment *s = &g_array_index(h->mem->along, RioSegment, i);
+        const RioModuleSegment *s = &g_array_index(h->mem->along,
+                                                   RioModuleSegment, i);
 
         if (addr >= s->addr && addr < s->addr + s->len) {
             uint64_t have = MIN(len, s->addr + s->len - addr);
@@ -221,7 +223,7 @@ static bool fake_came_along(FakeHost *h, uint64_t addr, uint64_t len)
 }
 
 static int fake_dma_read(RioDevice *dev, unsigned client,
-                         const RioSegment *segs, unsigned n, void *buf)
+                         const RioModuleSegment *segs, unsigned n, void *buf)
 {
     FakeHost *h = (FakeHost *)dev;
     bool valid = fake_segments(h, segs, n);
@@ -244,7 +246,8 @@ static int fake_dma_read(RioDevice *dev, unsigned client,
 }
 
 static int fake_dma_write(RioDevice *dev, unsigned client,
-                          const RioSegment *segs, unsigned n, const void *buf)
+                          const RioModuleSegment *segs, unsigned n,
+                          const void *buf)
 {
     FakeHost *h = (FakeHost *)dev;
     const uint8_t *p = buf;
@@ -302,7 +305,7 @@ static uint64_t fake_get(FakeHost *h, uint64_t addr, unsigned bytes)
 
 static bool fake_send(FakeSend *s, uint64_t addr, uint64_t len)
 {
-    RioSegment seg = { addr, len };
+    RioModuleSegment seg = { addr, len };
 
     if (len > s->room || !fake_valid(s->host, addr, len)) {
         s->room = 0;
@@ -407,7 +410,7 @@ static void fake_follow(FakeHost *h, unsigned id, uint32_t value)
     while (h->mem->tails[id] != value) {
         uint64_t at = recipe->ring +
                       (uint64_t)h->mem->tails[id] * recipe->entry_size;
-        RioSegment seg = { at, recipe->entry_size };
+        RioModuleSegment seg = { at, recipe->entry_size };
 
         if (fake_valid(h, at, recipe->entry_size)) {
             g_array_append_val(h->mem->along, seg);
@@ -566,7 +569,7 @@ void fake_memory_init(FakeHost *h)
     h->mem->disk_info.can_discard = true;
     h->mem->ready = g_queue_new();
     h->mem->waiting = g_queue_new();
-    h->mem->along = g_array_new(FALSE, FALSE, sizeof(RioSegment));
+    h->mem->along = g_array_new(FALSE, FALSE, sizeof(RioModuleSegment));
 
     h->services.task_start = fake_task_start;
     h->services.task_sleep = fake_task_sleep;

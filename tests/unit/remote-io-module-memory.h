@@ -59,7 +59,7 @@ struct FakeMemory {
     unsigned round_trips;       /* DMA reads of what did not come along */
     RioRecipe recipes[FAKE_RECIPES];
     uint32_t tails[FAKE_RECIPES];
-    GArray *along;              /* RioSegment: what came along */
+    GArray *along;              /* RioModuleSegment: what came along */
     RioBlock *block;
 };
 

@@ -634,7 +634,7 @@ static void test_reads_send_lists_only(void)
     nv_put(nv, 1, &sqe);
     nv_ring(nv, 1);
     for (i = 0; i < nv->h->mem->along->len; i++) {
-        bytes += g_array_index(nv->h->mem->along, RioSegment, i).len;
+        bytes += g_array_index(nv->h->mem->along, RioModuleSegment, i).len;
     }
     g_assert_cmpuint(bytes, ==, 64 + 31 * 8);
     nv_free(nv);

@@ -50,6 +50,8 @@ static void test_describes_a_pci_function(void)
     g_assert_cmphex(fake_attrs(nv->h, NV_CC) & RIO_MODULE_POSTED, ==,
                     RIO_MODULE_POSTED);
     g_assert_false(fake_size_allowed(nv->h, NV_SQ_DOORBELL(1), 8));
+    /* Idle, it is cheap: buffers exist only while they are used */
+    g_assert_cmpuint(nv->h->module->state_size, <=, 8192);
     nv_free(nv);
 }
 

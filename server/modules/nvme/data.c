@@ -32,7 +32,7 @@ void nvme_map_free(NvmeMap *map)
 
 static void nvme_map_add(NvmeMap *map, uint64_t addr, uint32_t len)
 {
-    RioSegment *last = map->n ? &map->segs[map->n - 1] : NULL;
+    RioModuleSegment *last = map->n ? &map->segs[map->n - 1] : NULL;
 
     map->len += len;
     if (last && last->addr + last->len == addr) {
@@ -40,15 +40,15 @@ static void nvme_map_add(NvmeMap *map, uint64_t addr, uint32_t len)
         return;
     }
     if (map->n == map->room) {
-        RioSegment *old = map->segs == map->few ? NULL : map->segs;
+        RioModuleSegment *old = map->segs == map->few ? NULL : map->segs;
 
         map->room *= 4;
-        map->segs = g_renew(RioSegment, old, map->room);
+        map->segs = g_renew(RioModuleSegment, old, map->room);
         if (!old) {
             memcpy(map->segs, map->few, sizeof(map->few));
         }
     }
-    map->segs[map->n++] = (RioSegment) { addr, len };
+    map->segs[map->n++] = (RioModuleSegment) { addr, len };
 }
 
 /* Task.  Read a list; 0 or the status that ends the command */

@@ -97,10 +97,10 @@ typedef struct NvmeSq {
 
 /* Data of a command: where it is in guest memory */
 typedef struct NvmeMap {
-    RioSegment *segs;           /* few, or on the heap */
+    RioModuleSegment *segs;     /* few, or on the heap */
     unsigned n, room;
     uint32_t len;               /* sum of the segments */
-    RioSegment few[NVME_INLINE_SEGMENTS];
+    RioModuleSegment few[NVME_INLINE_SEGMENTS];
 } NvmeMap;
 
 /* A command from fetch to completion */

@@ -108,7 +108,7 @@ static int nvme_sq_read(NvmeCtrl *n, NvmeSq *sq, uint32_t count,
                         uint8_t *entries)
 {
     uint32_t first = MIN(count, sq->entries - sq->head);
-    const RioSegment segs[2] = {
+    const RioModuleSegment segs[2] = {
         { sq->base + (uint64_t)sq->head * NVME_SQE_SIZE,
           first * NVME_SQE_SIZE },
         { sq->base, (count - first) * NVME_SQE_SIZE },
