@@ -53,8 +53,7 @@ static void refuse(RiodConnection *conn, const RioMessage *m, uint8_t op,
     rio_message_init(&reply, op, 0, m->tag);
     reply.ids = m->ids;
     reply.epoch = m->epoch;
-    reply.status = err->status;
-    g_strlcpy(reply.reason, err->text, sizeof(reply.reason));
+    riod_set_reason(&reply, err->status, err->text);
     riod_connection_control_locked(conn, &reply);
     if (riod_rate_allows(&conn->rate, who)) {
         riod_log("%s: %s refused: %s", who,

@@ -233,8 +233,7 @@ static void conn_gone(RiodConnection *conn, const RioMessage *m,
     rio_message_init(&gone, RIO_OP_SESSION_GONE, 0, 0);
     gone.ids = m->ids;
     gone.epoch = m->epoch;
-    gone.status = status;
-    g_strlcpy(gone.reason, rio_status_text(status), sizeof(gone.reason));
+    riod_set_reason(&gone, status, rio_status_text(status));
     riod_connection_control_locked(conn, &gone);
 }
 

@@ -60,6 +60,9 @@ typedef struct RiodInstance RiodInstance;
 /* One line to the log, prefixed with the program's name; any thread */
 void riod_log(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 
+/* Refuse with @text, cut to what a string of the wire may be; any thread */
+void riod_set_reason(RioMessage *m, uint8_t status, const char *text);
+
 /* At most a few lines a second from one source.  Zeroed = ready. */
 typedef struct RiodRate {
     int64_t second;             /* the one that is being counted */
@@ -75,6 +78,7 @@ bool riod_rate_allows(RiodRate *rate, const char *whose);
 typedef struct RiodOptions {
     const char *pidfile;        /* NULL = none */
     bool daemonize;
+    bool exit_with_parent;
 } RiodOptions;
 
 /*
@@ -363,6 +367,9 @@ void riod_session_mark_dirty(RiodSession *s);
 /* Home: note an interrupt; it goes out with the next flush */
 void riod_session_irq_level(RiodSession *s, unsigned line, bool level);
 void riod_session_irq_message(RiodSession *s, unsigned vector);
+
+/* Home: lines low, and nothing owed that was raised before */
+void riod_session_irq_drop(RiodSession *s);
 
 /* ----------------------------------------------------------- attach.c */
 

@@ -25,6 +25,17 @@ void riod_log(const char *fmt, ...)
     fputs(line, stderr);
 }
 
+void riod_set_reason(RioMessage *m, uint8_t status, const char *text)
+{
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+    const char *end;
+
+    g_utf8_validate(valid, MIN(strlen(valid), RIO_MAX_STRING), &end);
+    memcpy(m->reason, valid, end - valid);
+    m->reason[end - valid] = '\0';
+    m->status = status;
+}
+
 bool riod_rate_allows(RiodRate *rate, const char *whose)
 {
     int64_t second = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) / 1000;

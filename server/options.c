@@ -10,7 +10,6 @@
 
 #include "qemu/osdep.h"
 #include <getopt.h>
-#include <sys/prctl.h>
 #include "block/block.h"
 #include "chardev/char.h"
 #include "monitor/monitor.h"
@@ -57,6 +56,7 @@ static const struct option riod_options[] = {
     { "help", no_argument, NULL, 'h' },
     { "listen", required_argument, NULL, OPTION_LISTEN },
     { "log", required_argument, NULL, 'd' },
+    { "logfile", required_argument, NULL, 'D' },
     { "module", required_argument, NULL, OPTION_MODULE },
     { "module-path", required_argument, NULL, OPTION_MODULE_PATH },
     { "monitor", required_argument, NULL, OPTION_MONITOR },
@@ -99,7 +99,9 @@ static const char riod_help[] =
 "  --daemonize            go to the background once clients are accepted\n"
 "  --exit-with-parent     end when the process that started this one ends\n"
 "  --pidfile PATH         write the process id to PATH\n"
-"  -d, --log ITEMS        log ITEMS, such as guest_errors\n"
+"  -d, --log ITEMS        log ITEMS too, such as guest_errors; 'help' lists\n"
+"                         them\n"
+"  -D, --logfile PATH     write the log to PATH instead of standard error\n"
 "  -T, --trace [[enable=]PATTERN][,events=FILE][,file=FILE]\n"
 "                         trace events\n"
 "\n"
@@ -108,7 +110,8 @@ static const char riod_help[] =
 /* Options of the first pass; all others belong to the second */
 static bool riod_option_is_early(int c)
 {
-    return c == '?' || c == 'h' || c == 'V' || c == OPTION_DAEMONIZE ||
+    return c == '?' || c == ':' || c == 'h' || c == 'V' ||
+           c == OPTION_DAEMONIZE || c == OPTION_EXIT_WITH_PARENT ||
            c == OPTION_PIDFILE;
 }
 
@@ -119,7 +122,8 @@ static int riod_option_next(int argc, char **argv)
     int c;
 
     optarg = NULL;
-    c = getopt_long(argc, argv, "-d:hT:V", riod_options, NULL);
+    opterr = 0;
+    c = getopt_long(argc, argv, "-:d:D:hT:V", riod_options, NULL);
     if (optarg) {
         loc_set_cmdline(argv, before, MAX(1, optind - before));
     }
@@ -128,12 +132,29 @@ static int riod_option_next(int argc, char **argv)
 
 /* ---------------------------------------------------------- first pass */
 
-static void riod_option_early(int c, RiodOptions *opts)
+/* The monitor, through which error_report() goes, is not there yet */
+static G_NORETURN void G_GNUC_PRINTF(1, 2) early_error(const char *fmt, ...)
+{
+    g_autofree char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    riod_log("%s", text);
+    exit(EXIT_FAILURE);
+}
+
+static void riod_option_early(int c, const char *arg, RiodOptions *opts)
 {
     switch (c) {
     case '?':
-        /* getopt_long() said what is wrong */
-        exit(EXIT_FAILURE);
+        if (optopt) {
+            early_error("there is no option '-%c'; --help lists them", optopt);
+        }
+        early_error("there is no option '%s'; --help lists them", arg);
+    case ':':
+        early_error("option '%s' needs a value; --help shows its form", arg);
     case 'h':
         fputs(riod_help, stdout);
         exit(EXIT_SUCCESS);
@@ -142,6 +163,9 @@ static void riod_option_early(int c, RiodOptions *opts)
         exit(EXIT_SUCCESS);
     case OPTION_DAEMONIZE:
         opts->daemonize = true;
+        break;
+    case OPTION_EXIT_WITH_PARENT:
+        opts->exit_with_parent = true;
         break;
     case OPTION_PIDFILE:
         opts->pidfile = optarg;
@@ -158,10 +182,14 @@ void riod_options_early(int argc, char **argv, RiodOptions *opts)
     optind = 1;
     while ((c = riod_option_next(argc, argv)) != -1) {
         if (riod_option_is_early(c)) {
-            riod_option_early(c, opts);
+            riod_option_early(c, argv[optind - 1], opts);
         }
     }
     loc_set_none();
+    if (opts->daemonize && opts->exit_with_parent) {
+        early_error("--daemonize and --exit-with-parent exclude each other: "
+                    "leave one out");
+    }
 }
 
 /* --------------------------------------------------------- second pass */
@@ -260,8 +288,12 @@ static void riod_option_server_id(const char *text)
         error_report("a server id has 1 to %u characters", RIO_MAX_STRING);
         exit(EXIT_FAILURE);
     }
-    for (const char *c = text; *c; c++) {
-        if (g_ascii_iscntrl(*c)) {
+    if (!g_utf8_validate(text, len, NULL)) {
+        error_report("a server id is UTF-8 text");
+        exit(EXIT_FAILURE);
+    }
+    for (const char *c = text; *c; c = g_utf8_next_char(c)) {
+        if (g_unichar_iscntrl(g_utf8_get_char(c))) {
             error_report("a server id has no control characters");
             exit(EXIT_FAILURE);
         }
@@ -286,20 +318,34 @@ static void riod_option_log(const char *text)
 {
     int mask = qemu_str_to_log_mask(text);
 
+    if (g_str_equal(text, "help")) {
+        qemu_print_log_usage(stdout);
+        exit(EXIT_SUCCESS);
+    }
     if (!mask) {
-        error_report("there is no log item '%s'; try guest_errors", text);
+        error_report("there is no log item '%s'; -d help lists them", text);
         exit(EXIT_FAILURE);
     }
     qemu_set_log(mask | LOG_TRACE, &error_fatal);
 }
 
-static void riod_option_exit_with_parent(void)
+/* QEMU's message about a file that is not there does not name the option */
+static void riod_option_trace(const char *text)
 {
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() == 1) {
-        /* It ended before we could ask to be told */
-        exit(EXIT_SUCCESS);
+    QemuOpts *opts = qemu_opts_parse_noisily(&qemu_trace_opts, text, true);
+    const char *events;
+
+    if (!opts) {
+        exit(EXIT_FAILURE);
     }
+    events = qemu_opt_get(opts, "events");
+    if (events && access(events, R_OK) < 0) {
+        error_report("cannot read '%s': %s", events, strerror(errno));
+        exit(EXIT_FAILURE);
+    }
+    qemu_opts_del(opts);
+    trace_opt_parse(text);
+    trace_init_file();
 }
 
 static void riod_option_make(int c)
@@ -310,9 +356,6 @@ static void riod_option_make(int c)
         break;
     case OPTION_CHARDEV:
         riod_option_chardev(optarg);
-        break;
-    case OPTION_EXIT_WITH_PARENT:
-        riod_option_exit_with_parent();
         break;
     case OPTION_LISTEN:
         riod_option_listen(optarg);
@@ -336,11 +379,13 @@ static void riod_option_make(int c)
         riod_option_session_lease(optarg);
         break;
     case 'T':
-        trace_opt_parse(optarg);
-        trace_init_file();
+        riod_option_trace(optarg);
         break;
     case 'd':
         riod_option_log(optarg);
+        break;
+    case 'D':
+        qemu_set_log_filename(optarg, &error_fatal);
         break;
     case 1:
         error_report("'%s' is not an option; --help lists them", optarg);
@@ -352,6 +397,7 @@ static void riod_option_make(int c)
 
 void riod_options_make(int argc, char **argv)
 {
+    bool listens = false;
     int c;
 
     optind = 1;
@@ -359,6 +405,12 @@ void riod_options_make(int argc, char **argv)
         if (!riod_option_is_early(c)) {
             riod_option_make(c);
         }
+        listens |= c == OPTION_LISTEN;
     }
     loc_set_none();
+    if (!listens) {
+        error_report("no --listen: say where clients shall connect, as in "
+                     "--listen tcp:0.0.0.0:7000");
+        exit(EXIT_FAILURE);
+    }
 }

@@ -119,12 +119,12 @@ static bool riod_registry_load(const char *path, Error **errp)
     GModule *so = g_module_open(path, G_MODULE_BIND_LOCAL);
 
     if (!so) {
-        error_setg(errp, "--module-path: cannot load %s: %s", path,
+        error_setg(errp, "cannot load %s: %s", path,
                    g_module_error());
         return false;
     }
     if (!g_module_symbol(so, "rio_module_init", (gpointer *)&init) || !init) {
-        error_setg(errp, "--module-path: %s has no rio_module_init: is "
+        error_setg(errp, "%s has no rio_module_init: is "
                    "RIO_REGISTER_MODULE missing?", path);
         g_module_close(so);
         return false;
@@ -146,8 +146,7 @@ bool riod_registry_load_dir(const char *dir, Error **errp)
 
     riod_registry_init();
     if (!d) {
-        error_setg(errp, "--module-path: cannot read '%s': %s", dir,
-                   gerr->message);
+        error_setg(errp, "cannot read modules: %s", gerr->message);
         return false;
     }
     while (ok && (name = g_dir_read_name(d))) {

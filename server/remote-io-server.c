@@ -8,6 +8,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/prctl.h>
 #include "block/block.h"
 #include "chardev/char.h"
 #include "crypto/init.h"
@@ -92,6 +93,7 @@ static void take_down(void)
     riod_listen_close();
     riod_connections_shutdown();
     riod_instances_close_all();
+    riod_homes_close_all();
     bdrv_drain_all_begin();
     job_cancel_sync_all();
     bdrv_close_all();
@@ -100,8 +102,18 @@ static void take_down(void)
     user_creatable_cleanup();
 }
 
+/* The parent may end before we could ask to be told */
+static void exit_with_parent(pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) {
+        exit(EXIT_SUCCESS);
+    }
+}
+
 int main(int argc, char **argv)
 {
+    pid_t parent = getppid();
     RiodOptions opts = { 0 };
 
     signal(SIGPIPE, SIG_IGN);
@@ -110,6 +122,9 @@ int main(int argc, char **argv)
     os_setup_signal_handling();
 
     riod_options_early(argc, argv, &opts);
+    if (opts.exit_with_parent) {
+        exit_with_parent(parent);
+    }
     if (opts.daemonize) {
         os_set_daemonize(true);
     }

@@ -72,12 +72,6 @@ static const char *judge(const RiodInstance *inst, unsigned region,
     return NULL;
 }
 
-static void set_reason(RioMessage *reply, uint8_t status, const char *text)
-{
-    reply->status = status;
-    g_strlcpy(reply->reason, text, sizeof(reply->reason));
-}
-
 static void route_read(RiodSession *s, const RioMessage *m)
 {
     RiodInstance *inst = s->inst;
@@ -90,7 +84,7 @@ static void route_read(RiodSession *s, const RioMessage *m)
     if (unlikely(wrong)) {
         note_refused(s, "read", m->read.region, m->read.offset, m->read.size,
                      wrong);
-        set_reason(&reply, RIO_STATUS_RANGE, wrong);
+        riod_set_reason(&reply, RIO_STATUS_RANGE, wrong);
     } else {
         reply.value.value = inst->type->read(&inst->dev, inst->state, s->slot,
                                              m->read.region, m->read.offset,
@@ -133,7 +127,7 @@ static void route_write(RiodSession *s, const RioMessage *m)
     }
     rio_message_init(&reply, RIO_OP_REGION_WRITE_REPLY, 0, m->tag);
     if (unlikely(wrong)) {
-        set_reason(&reply, RIO_STATUS_RANGE, wrong);
+        riod_set_reason(&reply, RIO_STATUS_RANGE, wrong);
     }
     riod_session_reply(s, &reply);
 }
@@ -155,6 +149,8 @@ static void route_reset(RiodSession *s, const RioMessage *m)
     RioMessage reply;
 
     trace_riod_reset(inst->id, s->ids.vm, m->reset.kind);
+    /* Before the module's turn, which may raise what it has after power-on */
+    riod_session_irq_drop(s);
     if (inst->type->reset) {
         inst->type->reset(&inst->dev, inst->state, s->slot, m->reset.kind);
     }

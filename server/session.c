@@ -61,6 +61,17 @@ void riod_session_irq_message(RiodSession *s, unsigned vector)
     riod_session_mark_dirty(s);
 }
 
+void riod_session_irq_drop(RiodSession *s)
+{
+    if (s->irqs.num_messages) {
+        bitmap_zero(s->irqs.messages, riod_instance_vectors(s->inst));
+        s->irqs.num_messages = 0;
+    }
+    for (unsigned line = 0; line < s->inst->desc.lines; line++) {
+        riod_session_irq_level(s, line, false);
+    }
+}
+
 void riod_session_mark_dirty(RiodSession *s)
 {
     if (!s->dirty) {
@@ -120,8 +131,8 @@ static bool push_message(RiodSession *s, unsigned vector)
         return false;
     }
     rio_message_init(&m, RIO_OP_IRQ_MESSAGE, 0, 0);
-    m.irq_message.kind = s->inst->desc.msix_vectors ? RIO_IRQ_MSIX
-                                                    : RIO_IRQ_MSI;
+    m.irq_message.kind = vector < s->inst->desc.msix_vectors ? RIO_IRQ_MSIX
+                                                             : RIO_IRQ_MSI;
     m.irq_message.vector = vector;
     if (!rio_session_send(s->rio, &m)) {
         return false;
@@ -250,7 +261,8 @@ RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
     session_put_in_tables(s);
     session_reply_attached(s, attach);
     rio_link_add_session(conn->link, s->rio);
-    QLIST_INSERT_HEAD(&conn->sessions, riod_session_ref(s), on_conn);
+    riod_session_ref(s);
+    QLIST_INSERT_HEAD(&conn->sessions, s, on_conn);
     return s;
 }
 
@@ -286,8 +298,7 @@ static void session_tell_gone(RiodSession *s, RiodConnection *conn,
     rio_message_init(&m, RIO_OP_SESSION_GONE, 0, 0);
     m.ids = s->ids;
     m.epoch = rio_session_epoch(s->rio);
-    m.status = status;
-    g_strlcpy(m.reason, reason, sizeof(m.reason));
+    riod_set_reason(&m, status, reason);
     riod_connection_control_locked(conn, &m);
 }
 
@@ -390,8 +401,7 @@ static void refuse_resume(RiodConnection *conn, const RioMessage *resume,
     rio_message_init(&m, RIO_OP_RESUME_REPLY, 0, resume->tag);
     m.ids = resume->ids;
     m.epoch = resume->epoch;
-    m.status = err->status;
-    g_strlcpy(m.reason, err->text, sizeof(m.reason));
+    riod_set_reason(&m, err->status, err->text);
     riod_connection_control_locked(conn, &m);
 }
 

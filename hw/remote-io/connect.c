@@ -19,7 +19,7 @@
 #include "trace.h"
 
 /* Keep-alive that makes less than two wake-ups a second */
-#define KEEPALIVE_MS 1200
+#define KEEPALIVE_MS 1500
 
 /* Granularity at which a blocking step looks whether it is still wanted */
 #define SLICE_NS (20 * SCALE_MS)

@@ -200,6 +200,7 @@ struct RemoteIOCore {
     int64_t lost_ns;            /* link or replies missed since; 0 = not */
     int64_t grace_ns;           /* the VM was resumed: be patient until */
     char *lost_reason;          /* while conn is NULL */
+    int64_t connected_ns;       /* this connection was made then */
     int64_t retry_ns;           /* next attempt to connect */
     int64_t backoff_ns;
 
@@ -291,6 +292,7 @@ bool remote_io_receive_locked(RemoteIOCore *s, RemoteIOConn *conn,
 /* Watch the socket in the thread or not, as the state demands */
 void remote_io_arm_locked(RemoteIOCore *s);
 void remote_io_conn_unref_locked(RemoteIOCore *s, RemoteIOConn *conn);
+void remote_io_schedule_retry_locked(RemoteIOCore *s);
 /* The connection is of no use any more; the thread makes a new one */
 void remote_io_conn_lost_locked(RemoteIOCore *s, const char *reason);
 

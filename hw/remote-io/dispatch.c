@@ -103,7 +103,15 @@ static bool reply(RemoteIOCore *s, const RioMessage *m)
         }
     }
     if (!w) {
-        return s->abandoned && s->abandoned--;
+        if (!s->abandoned) {
+            return false;
+        }
+        /* The access has failed meanwhile, but the server answers again */
+        s->abandoned--;
+        if (s->outage) {
+            remote_io_restored_locked(s, true);
+        }
+        return true;
     }
     if (!ok) {
         s->stats.refused++;

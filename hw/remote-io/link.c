@@ -13,6 +13,9 @@
 #include "core.h"
 #include "trace.h"
 
+#define BACKOFF_FIRST_NS (10 * SCALE_MS)
+#define LASTED_NS NANOSECONDS_PER_SECOND
+
 static int64_t now_ms(void)
 {
     return remote_io_now_ns() / SCALE_MS;
@@ -43,6 +46,25 @@ void remote_io_arm_locked(RemoteIOCore *s)
               &ev);
 }
 
+/*
+ * The first attempt comes at once; but a connection that did not last counts
+ * as a failed attempt, or a bad server would keep us busy.
+ */
+void remote_io_schedule_retry_locked(RemoteIOCore *s)
+{
+    int64_t now = remote_io_now_ns();
+    int64_t longest = (int64_t)s->reconnect_ms * SCALE_MS;
+
+    if (s->connected_ns && now - s->connected_ns > LASTED_NS) {
+        s->backoff_ns = 0;
+    } else {
+        s->backoff_ns = s->backoff_ns ? s->backoff_ns * 2 : BACKOFF_FIRST_NS;
+        s->backoff_ns = MIN(s->backoff_ns, longest);
+    }
+    s->connected_ns = 0;
+    s->retry_ns = now + s->backoff_ns;
+}
+
 void remote_io_conn_lost_locked(RemoteIOCore *s, const char *reason)
 {
     RemoteIOConn *conn = s->conn;
@@ -67,8 +89,7 @@ void remote_io_conn_lost_locked(RemoteIOCore *s, const char *reason)
     if (!s->lost_ns) {
         s->lost_ns = remote_io_now_ns();
     }
-    s->retry_ns = 0;
-    s->backoff_ns = 0;
+    remote_io_schedule_retry_locked(s);
     remote_io_conn_unref_locked(s, conn);
     QTAILQ_FOREACH(w, &s->waiters, next) {
         qemu_cond_signal(&w->cond);

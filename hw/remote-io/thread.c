@@ -23,7 +23,6 @@
 #define BURST_TICK_NS (100 * SCALE_US)
 #define BUSY_TICK_NS (500 * SCALE_US)
 
-#define BACKOFF_FIRST_NS (10 * SCALE_MS)
 #define DETACH_NS (300 * SCALE_MS)
 
 static int64_t now_ms(void)
@@ -42,6 +41,7 @@ void remote_io_install_locked(RemoteIOCore *s, RemoteIOConn *conn)
     struct epoll_event ev = { };
 
     s->conn = conn;
+    s->connected_ns = remote_io_now_ns();
     s->tx_blocked = false;
     s->armed = 0;
     g_clear_pointer(&s->lost_reason, g_free);
@@ -56,9 +56,7 @@ static void note_failure_locked(RemoteIOCore *s, Error *err)
     g_free(s->lost_reason);
     s->lost_reason = g_strdup(error_get_pretty(err));
     error_free(err);
-    s->backoff_ns = s->backoff_ns ? s->backoff_ns * 2 : BACKOFF_FIRST_NS;
-    s->backoff_ns = MIN(s->backoff_ns, (int64_t)s->reconnect_ms * SCALE_MS);
-    s->retry_ns = remote_io_now_ns() + s->backoff_ns;
+    remote_io_schedule_retry_locked(s);
 }
 
 /* The session goes on where it was */

@@ -270,10 +270,12 @@ static bool check_message(const RioLink *l, const RioMessage *m,
                              "%s without the capability 0x%" G_GINT64_MODIFIER
                              "x", rio_op_name(m->op), needed_cap(m->op));
     }
-    if (G_UNLIKELY(m->hops && !(l->caps & RIO_CAP_ROUTE))) {
+    if (G_UNLIKELY((m->hops || m->flags & RIO_FLAG_TRACE) &&
+                   !(l->caps & RIO_CAP_ROUTE))) {
         return rio_error_set(err, RIO_STATUS_PROTOCOL,
-                             "%s with %u hops without the capability ROUTE",
-                             rio_op_name(m->op), m->hops);
+                             "%s with %u hops and flags 0x%02x without the "
+                             "capability ROUTE", rio_op_name(m->op), m->hops,
+                             m->flags);
     }
     return true;
 }

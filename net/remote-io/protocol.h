@@ -101,8 +101,8 @@ enum {
  */
 #define RIO_VAR (RIO_MAX_MESSAGE - RIO_HEADER_SIZE)
 #define RIO_OPS(X) \
-    X(HELLO,              0x01, LINK,      ANY,      48,     558) \
-    X(HELLO_REPLY,        0x02, LINK,      ANY,      48,     558) \
+    X(HELLO,              0x01, LINK,      CLIENT,   48,     558) \
+    X(HELLO_REPLY,        0x02, LINK,      SERVER,   48,     558) \
     X(PING,               0x03, LINK,      ANY,       8,       8) \
     X(PONG,               0x04, LINK,      ANY,       8,       8) \
     X(BYE,                0x05, LINK,      ANY,       2,     257) \
@@ -128,8 +128,8 @@ enum {
     X(RESET,              0x40, SEQUENCED, CLIENT,    8,       8) \
     X(RESET_REPLY,        0x41, SEQUENCED, SERVER,    0,       0) \
     X(DMA_READ,           0x50, SEQUENCED, SERVER,   24, RIO_VAR) \
-    X(DMA_READ_REPLY,     0x51, SEQUENCED, CLIENT,    8, RIO_VAR) \
-    X(DMA_WRITE,          0x52, SEQUENCED, SERVER,   24, RIO_VAR) \
+    X(DMA_READ_REPLY,     0x51, SEQUENCED, CLIENT,    9, RIO_VAR) \
+    X(DMA_WRITE,          0x52, SEQUENCED, SERVER,   25, RIO_VAR) \
     X(DMA_WRITE_REPLY,    0x53, SEQUENCED, CLIENT,    0,       0) \
     X(MEM_TABLE,          0x58, CONTROL,   CLIENT,    8, RIO_VAR) \
     X(MEM_TABLE_REPLY,    0x59, CONTROL,   SERVER,    0,       0) \

@@ -128,7 +128,9 @@ static void log_move(RioSession *s, uint8_t *to)
 {
     uint32_t gone = s->head;
 
-    memmove(to, s->log + gone, s->tail - gone);
+    if (s->tail > gone) {
+        memmove(to, s->log + gone, s->tail - gone);
+    }
     s->head = 0;
     s->tx -= gone;
     s->tx_end -= gone;

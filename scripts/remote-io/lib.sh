@@ -26,17 +26,36 @@ die() {
     exit 1
 }
 
+# background LOG COMMAND...: start it, with its pid in $pid.  It has a process
+# group of its own, which is ended if we are.
+background() {
+    local log=$1
+    shift
+    set -m
+    "$@" > "$log" 2>&1 < /dev/null &
+    pid=$!
+    set +m
+    trap 'kill -TERM -- -$pid 2>/dev/null; exit 130' INT TERM HUP
+}
+
+# Wait for that command's end; returns its status.
+finished() {
+    local status=0
+    wait "$pid" || status=$?
+    trap - INT TERM HUP
+    return $status
+}
+
 # step LOG TEXT COMMAND...: run a long command with its output in a log, and
 # show that it is alive: a clock on a terminal, else a line every minute.
 step() {
-    local log=$1 text=$2 start pid status=0 now last
+    local log=$1 text=$2 start status=0 now last
     shift 2
     start=$(date +%s)
     last=$start
     mkdir -p "$(dirname "$log")"
     [ -t 2 ] || say "$text ..."
-    "$@" > "$log" 2>&1 < /dev/null &
-    pid=$!
+    background "$log" "$@"
     while kill -0 $pid 2>/dev/null; do
         now=$(date +%s)
         if [ -t 2 ]; then
@@ -48,7 +67,7 @@ step() {
         fi
         sleep 0.2
     done
-    wait $pid || status=$?
+    finished || status=$?
     if [ -t 2 ]; then
         printf '\n' >&2
     fi

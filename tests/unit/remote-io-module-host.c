@@ -218,6 +218,7 @@ static size_t fake_char_write(RioChar *chr, const uint8_t *buf, size_t len)
 
     g_assert_true(h->inside);
     g_string_append_len(h->sent, (const char *)buf, n);
+    h->writes++;
     if (h->take != SIZE_MAX) {
         h->take -= n;
     }

@@ -49,6 +49,7 @@ typedef struct FakeHost {
     GString *sent;              /* what the module wrote and was taken */
     size_t take;                /* how much more is taken */
     bool stalled;               /* a write was short */
+    unsigned writes;            /* calls of rio_char_write */
     GByteArray *coming;         /* what the module had no room for */
     bool has_modem;
     unsigned modem_in;

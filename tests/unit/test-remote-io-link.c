@@ -447,7 +447,7 @@ static void test_capability_not_agreed_on_is_bad(void)
     g_rand_free(r);
 }
 
-static void test_hops_need_routing(void)
+static void test_hops_and_traces_need_routing(void)
 {
     Wire w = new_ready();
     RioMessage m = {
@@ -456,6 +456,13 @@ static void test_hops_need_routing(void)
 
     give_message(w.server, &m);
     assert_ends(w.server, RIO_NEXT_BAD, RIO_STATUS_PROTOCOL, "1 hops");
+    free_wire(&w);
+
+    w = new_ready();
+    m.hops = 0;
+    m.flags = RIO_FLAG_TRACE;
+    give_message(w.server, &m);
+    assert_ends(w.server, RIO_NEXT_BAD, RIO_STATUS_PROTOCOL, "flags 0x04");
     free_wire(&w);
 }
 
@@ -1000,7 +1007,7 @@ int main(int argc, char **argv)
     T("wrong-direction-is-bad", test_wrong_direction_is_bad);
     T("capability-not-agreed-on-is-bad",
       test_capability_not_agreed_on_is_bad);
-    T("hops-need-routing", test_hops_need_routing);
+    T("hops-and-traces-need-routing", test_hops_and_traces_need_routing);
     T("byte-by-byte-delivery", test_byte_by_byte_delivery);
     T("any-partition-of-the-stream", test_any_partition_of_the_stream);
     T("receive-buffer-grows-and-shrinks",

@@ -7,10 +7,12 @@
  * with FIFOs"; sections named below are its own.  The wire of the UART is a
  * chardev, and a chardev has no bit clock.  What follows from that:
  *
- * - A character in the transmitter leaves when the guest looks (IIR, LSR),
- *   when it needs the room, or UART_GATHER_NS after the first one: as later
- *   on a real line, but in one piece.  A burst of 16 stores is one write of
- *   the chardev and, for a driver that loops, no further interrupt.
+ * - The guest's interrupt handler must come to an end.  On a real line it
+ *   does because it is faster than the line; here the guest may be slower
+ *   than the chardev by far.  So while it takes characters no others come,
+ *   and what it sends stays in the FIFO, until it has seen in IIR that there
+ *   is nothing more to do, or polls LSR, or has been quiet for a while.
+ * - A burst of stores to THR leaves in one piece.
  * - The receiver asks for no more than fits: only loopback can overrun it.
  * - Character times count where the guest can tell: the FIFO timeout.
  * - Characters of 5 to 7 bits pass whole; a chardev that is a real line is
@@ -28,8 +30,12 @@
 /* 9600 baud, as PC firmware leaves it; undefined in the data sheet (8.3) */
 #define UART_POWER_ON_DIVISOR 12
 
-/* About one character time at the highest speed */
-#define UART_GATHER_NS (100 * 1000)
+/*
+ * For guests that look neither at IIR nor at LSR: when to send, and when to
+ * receive again.  Longer than a few round trips.
+ */
+#define UART_GATHER_NS (1000 * 1000)
+#define UART_REST_NS (10 * 1000 * 1000)
 
 /* Modem lines of a real port must be polled, while their interrupt is on */
 #define UART_MODEM_POLL_NS (10 * 1000 * 1000)
@@ -198,14 +204,15 @@ static void uart_rx_push(RioDevice *dev, UartState *s, uint8_t data,
 
 /*
  * Room for the chardev.  In loopback nothing listens to it (8.8), and rather
- * than be lost its characters wait.
+ * than be lost its characters wait; as they do while the guest takes those
+ * that it has.
  */
 static size_t uart_room(RioDevice *dev, void *opaque)
 {
     UartState *s = (UartState *)opaque;
 
     (void)dev;
-    if (!s->attached || uart_loop(s) || s->break_waiting) {
+    if (!s->attached || uart_loop(s) || s->rx_resting || s->break_waiting) {
         return 0;
     }
     return uart_capacity(s) - s->r.rx_count;
@@ -240,10 +247,29 @@ static void uart_rx_more(RioDevice *dev, UartState *s)
     rio_char_room_changed(dev, s->chr);
 }
 
+/* The guest begins to take characters: let it come to an end */
+static void uart_rx_rest(RioDevice *dev, UartState *s)
+{
+    s->rx_polls = 0;
+    if (!s->rx_resting) {
+        s->rx_resting = true;
+        rio_timer_set(dev, s->rest_timer, s->r.rx_time + UART_REST_NS);
+    }
+}
+
+/* It has */
+static void uart_rx_resume(RioDevice *dev, UartState *s)
+{
+    if (s->rx_resting) {
+        s->rx_resting = false;
+        rio_timer_cancel(dev, s->rest_timer);
+        uart_rx_more(dev, s);
+    }
+}
+
 static uint8_t uart_rx_pop(RioDevice *dev, UartState *s)
 {
     UartRegs *r = &s->r;
-    bool full = r->rx_count == uart_capacity(s);
 
     if (r->rx_count) {
         r->rbr = r->rx[r->rx_head];
@@ -252,9 +278,7 @@ static uint8_t uart_rx_pop(RioDevice *dev, UartState *s)
         r->rx_time = rio_clock_ns(dev);
         r->timeout_pending = false;
         uart_rx_show(s);
-    }
-    if (full) {
-        uart_rx_more(dev, s);
+        uart_rx_rest(dev, s);
     }
     return r->rbr;
 }
@@ -419,19 +443,26 @@ static void uart_poll_modem(RioDevice *dev, UartState *s)
 
 /* Loads */
 
+/* A handler that is told of nothing more will return: now things go on */
 static uint8_t uart_read_iir(RioDevice *dev, UartState *s)
 {
     uint8_t id;
 
-    uart_tx_flush(dev, s);
     uart_check_timeout(dev, s);
     id = uart_interrupt(s);
     if (id == IIR_THRE) {
         s->r.thre_pending = false;
+    } else if (id == IIR_NONE) {
+        uart_tx_flush(dev, s);
+        uart_rx_resume(dev, s);
     }
     return id | (uart_fifo_on(s) ? IIR_FIFO : 0);
 }
 
+/*
+ * A handler looks here once to see that it took all, and then in IIR; who
+ * looks twice is polling.
+ */
 static uint8_t uart_read_lsr(RioDevice *dev, UartState *s)
 {
     UartRegs *r = &s->r;
@@ -439,6 +470,9 @@ static uint8_t uart_read_lsr(RioDevice *dev, UartState *s)
     unsigned i;
 
     uart_tx_flush(dev, s);
+    if (r->rx_count == 0 && ++s->rx_polls > 1) {
+        uart_rx_resume(dev, s);
+    }
     lsr = r->errors;
     lsr |= r->rx_count ? LSR_DR : 0;
     lsr |= r->tx_count ? 0 : LSR_THRE | LSR_TEMT;
@@ -446,7 +480,6 @@ static uint8_t uart_read_lsr(RioDevice *dev, UartState *s)
 
     /* Told; what is left are the errors of characters further back */
     r->errors = 0;
-    r->rx_errors[r->rx_head] = 0;
     r->fifo_error = false;
     for (i = 1; i < r->rx_count; i++) {
         r->fifo_error |= r->rx_errors[(r->rx_head + i) % UART_FIFO_SIZE] != 0;
@@ -666,6 +699,20 @@ static void uart_gathered(RioDevice *dev, void *opaque)
     uart_update(dev, s);
 }
 
+/* Counted from the last character, not from the first */
+static void uart_rested(RioDevice *dev, void *opaque)
+{
+    UartState *s = (UartState *)opaque;
+    int64_t end = s->r.rx_time + UART_REST_NS;
+
+    if (rio_clock_ns(dev) < end) {
+        rio_timer_set(dev, s->rest_timer, end);
+        return;
+    }
+    uart_rx_resume(dev, s);
+    uart_update(dev, s);
+}
+
 static void uart_timed_out(RioDevice *dev, void *opaque)
 {
     UartState *s = (UartState *)opaque;
@@ -691,6 +738,8 @@ static void uart_power_on(RioDevice *dev, UartState *s)
 
     uart_tx_flush(dev, s);
     rio_timer_cancel(dev, s->gather_timer);
+    rio_timer_cancel(dev, s->rest_timer);
+    s->rx_resting = false;
     s->r = (UartRegs) { .divisor = UART_POWER_ON_DIVISOR };
     s->r.msr = uart_modem_inputs(dev, s, &real);
     uart_poll_modem(dev, s);
@@ -792,6 +841,7 @@ static int uart_open(RioDevice *dev, void *opaque)
         return -1;
     }
     s->gather_timer = rio_timer_new(dev, uart_gathered);
+    s->rest_timer = rio_timer_new(dev, uart_rested);
     s->timeout_timer = rio_timer_new(dev, uart_timed_out);
     s->modem_timer = rio_timer_new(dev, uart_modem_due);
     s->r.divisor = UART_POWER_ON_DIVISOR;

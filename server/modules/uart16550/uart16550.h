@@ -119,13 +119,16 @@ typedef struct UartState {
     RioModuleRegion region;
     RioChar *chr;
     RioTimer *gather_timer;
+    RioTimer *rest_timer;
     RioTimer *timeout_timer;
     RioTimer *modem_timer;
 
     UartRegs r;
     bool attached;              /* before that, the chardev keeps its data */
     bool tx_blocked;            /* until the chardev calls writable */
-    bool break_waiting;         /* it came while the receiver was full */
+    bool rx_resting;            /* while the guest takes, nothing comes */
+    unsigned rx_polls;          /* of LSR, since the last character taken */
+    bool break_waiting;         /* it came while there was no room */
     int64_t timeout_at;         /* what timeout_timer is set to, or 0 */
 
     /* What the chardev was told last */

@@ -11,6 +11,9 @@
  *
  *   wire-ping ADDRESS MODULE         unix:PATH, tcp:HOST:PORT, vsock:CID:PORT
  *   wire-ping --self unix|tcp
+ *   wire-ping --memory read|post     no commands: round trips or posted writes
+ *                                    between two ends in one thread, by
+ *                                    copying; what the wire's code itself costs
  *
  * Commands come one a line on standard input; each gets one line of answer:
  *
@@ -24,6 +27,7 @@
 #include "qapi/error.h"
 #include "qemu/module.h"
 #include "qemu/cutils.h"
+#include "qemu/iov.h"
 #include "qemu/sockets.h"
 #include "qemu/timer.h"
 #include "net/remote-io/link.h"
@@ -231,6 +235,31 @@ static RioTransport *connect_to(const char *text)
     return t;
 }
 
+static void send_attach(Peer *p, const char *module)
+{
+    RioMessage m;
+
+    rio_message_init(&m, RIO_OP_ATTACH, 0, 1);
+    memset(&m.attach, 0, sizeof(m.attach));
+    pstrcpy(m.attach.module, sizeof(m.attach.module), module);
+    pstrcpy(m.attach.vm, sizeof(m.attach.vm), "wire-ping");
+    pstrcpy(m.attach.device, sizeof(m.attach.device), "wire-ping");
+    rio_link_send(p->link, &m);
+}
+
+static void start_session(Peer *p, const RioMessage *reply)
+{
+    if (reply->op != RIO_OP_ATTACH_REPLY || reply->status != RIO_STATUS_OK) {
+        error_report("wire-ping: %s: %s", rio_op_name(reply->op),
+                     rio_status_text(reply->status));
+        exit(1);
+    }
+    p->session = rio_session_new(RIO_SIDE_CLIENT);
+    rio_session_start(p->session, &reply->ids, reply->epoch,
+                      reply->attached.token, reply->attached.log_limit);
+    rio_link_add_session(p->link, p->session);
+}
+
 static void attach(Peer *p, const char *module)
 {
     const RioLinkConfig config = {
@@ -248,25 +277,12 @@ static void attach(Peer *p, const char *module)
             exit(1);
         }
     }
-    rio_message_init(&m, RIO_OP_ATTACH, 0, 1);
-    memset(&m.attach, 0, sizeof(m.attach));
-    pstrcpy(m.attach.module, sizeof(m.attach.module), module);
-    pstrcpy(m.attach.vm, sizeof(m.attach.vm), "wire-ping");
-    pstrcpy(m.attach.device, sizeof(m.attach.device), "wire-ping");
-    rio_link_send(p->link, &m);
+    send_attach(p, module);
     flush(p);
     while (receive(p) && !next(p, &m)) {
         continue;
     }
-    if (m.op != RIO_OP_ATTACH_REPLY || m.status != RIO_STATUS_OK) {
-        error_report("wire-ping: %s: %s", rio_op_name(m.op),
-                     rio_status_text(m.status));
-        exit(1);
-    }
-    p->session = rio_session_new(RIO_SIDE_CLIENT);
-    rio_session_start(p->session, &m.ids, m.epoch, m.attached.token,
-                      m.attached.log_limit);
-    rio_link_add_session(p->link, p->session);
+    start_session(p, &m);
 }
 
 static void wait_for_reply(Peer *p)
@@ -352,6 +368,95 @@ static void measure_writes(Peer *p, unsigned burst, unsigned count)
     read_once(p);
 }
 
+/* --- both ends in one thread --- */
+
+static void move(Peer *from, Peer *to)
+{
+    struct iovec iov[8];
+    int n;
+
+    while ((n = rio_link_tx(from->link, iov, ARRAY_SIZE(iov))) > 0) {
+        size_t size = iov_size(iov, n), space;
+        uint8_t *buf = rio_link_rx_space(to->link, &space);
+
+        size = MIN(size, space);
+        iov_to_buf(iov, n, 0, buf, size);
+        rio_link_tx_done(from->link, size, 0);
+        rio_link_received(to->link, size, 0);
+    }
+}
+
+static void copy_once(Peer *near, Peer *far, bool read)
+{
+    RIO_UNINITIALIZED RioMessage m;
+    const RioWrite w = { .size = 4 };
+
+    if (read) {
+        rio_message_init(&m, RIO_OP_REGION_READ, 0, 1);
+        m.read.region = 0;
+        m.read.size = 4;
+        m.read.offset = 0;
+    }
+    if (!(read ? rio_session_send(near->session, &m)
+               : rio_session_post(near->session, &w))) {
+        error_report("wire-ping: the log is full");
+        exit(1);
+    }
+    move(near, far);
+    while (next(far, &m)) {
+        answer(far, &m);
+    }
+    move(far, near);
+    while (next(near, &m)) {
+        continue;
+    }
+}
+
+static void measure_memory(bool read)
+{
+    const RioLinkConfig client = {
+        .side = RIO_SIDE_CLIENT, .role = RIO_ROLE_CLIENT, .name = "near",
+    };
+    const RioLinkConfig server = {
+        .side = RIO_SIDE_SERVER, .role = RIO_ROLE_SERVER, .name = "far",
+        .server_id = 1, .client_id = 1,
+    };
+    const unsigned batch = 100;
+    Peer near = { .link = rio_link_new(&client, 0) };
+    Peer far = { .link = rio_link_new(&server, 0) };
+    RioMessage m;
+
+    move(&near, &far);
+    while (next(&far, &m)) {
+        continue;
+    }
+    move(&far, &near);
+    while (next(&near, &m)) {
+        continue;
+    }
+    send_attach(&near, "memory");
+    move(&near, &far);
+    while (next(&far, &m)) {
+        answer(&far, &m);
+    }
+    move(&far, &near);
+    if (!next(&near, &m)) {
+        error_report("wire-ping: no handshake");
+        exit(1);
+    }
+    start_session(&near, &m);
+    samples.count = 0;
+    for (unsigned i = 0; i < 20000; i++) {
+        int64_t start = now_ns();
+
+        for (unsigned j = 0; j < batch; j++) {
+            copy_once(&near, &far, read);
+        }
+        samples_add(&samples, now_ns() - start);
+    }
+    samples_print(&samples, batch, stdout);
+}
+
 static void command(Peer *p, const char *line)
 {
     unsigned count, number;
@@ -379,10 +484,15 @@ int main(int argc, char **argv)
     char line[128];
 
     if (argc != 3) {
-        error_report("usage: wire-ping ADDRESS MODULE | --self unix|tcp");
+        error_report("usage: wire-ping ADDRESS MODULE | --self unix|tcp | "
+                     "--memory read|post");
         return 1;
     }
     module_call_init(MODULE_INIT_QOM);
+    if (!strcmp(argv[1], "--memory")) {
+        measure_memory(!strcmp(argv[2], "read"));
+        return 0;
+    }
     p.transport = strcmp(argv[1], "--self") ? connect_to(argv[1])
                                             : start_self(argv[2]);
     attach(&p, argv[2]);

@@ -63,6 +63,9 @@ class Server:
     def freeze(self):
         """Stop the process in its tracks: connected, but silent."""
         self.child.signal(signal.SIGSTOP)
+        # The signal is under way: wait until no thread runs any more.
+        os.waitid(os.P_PID, self.child.pid,
+                  os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def thaw(self):
         self.child.signal(signal.SIGCONT)
