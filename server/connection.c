@@ -158,7 +158,7 @@ void riod_connection_send_locked(RiodConnection *conn)
             conn->blocked = false;
             break;
         }
-        rio_link_tx_done(conn->link, sent, now_ms());
+        rio_link_tx_done(conn->link, sent, rio_transport_now_ms());
     }
     conn_sent_all_locked(conn);
 }
@@ -407,7 +407,7 @@ static void conn_bye(RiodConnection *conn, const RioError *err)
 static void conn_messages_locked(RiodConnection *conn)
 {
     RioMessage *m = &conn->message;
-    RioError err;
+    RIO_UNINITIALIZED RioError err;
 
     while (!conn->closing && !conn->paused) {
         switch (rio_link_next(conn->link, m, &err)) {
@@ -481,7 +481,7 @@ static bool conn_handle(RiodConnection *conn)
 
     qemu_mutex_lock(&conn->lock);
     if (likely(conn->rx_ready)) {
-        rio_link_received(conn->link, conn->rx_ready, now_ms());
+        rio_link_received(conn->link, conn->rx_ready, rio_transport_now_ms());
         conn->rx_ready = 0;
         conn_messages_locked(conn);
         riod_connection_send_locked(conn);
@@ -500,6 +500,7 @@ static bool conn_handle(RiodConnection *conn)
 
 static bool conn_spin(RiodConnection *conn)
 {
+    unsigned polls = 0;
     int64_t until;
 
     if (conn->spin_credit <= 0 || conn->home->crowd || conn->paused ||
@@ -513,7 +514,7 @@ static bool conn_spin(RiodConnection *conn)
             conn->spin_credit = SPIN_CREDIT_MAX;
             return true;
         }
-    } while (get_clock() < until);
+    } while (++polls % RIO_TRANSPORT_POLLS || get_clock() < until);
     conn->spin_credit -= SPIN_CREDIT_MAX / 4;
     return false;
 }

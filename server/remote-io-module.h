@@ -44,6 +44,7 @@ extern "C" {
 #define RIO_MODULE_PRINTF(f, a)
 #endif
 
+/* The server's; a module only hands pointers to them back */
 typedef struct RioHost RioHost;
 typedef struct RioTimer RioTimer;
 typedef struct RioChar RioChar;
@@ -96,6 +97,7 @@ typedef struct RioParam {
  * Description: what the guest will see.  The numbers are those of the wire.
  */
 
+/* Which kind of -device a guest uses it with: remote-io or remote-io-isa */
 typedef enum { RIO_MODULE_PCI = 1, RIO_MODULE_ISA = 2 } RioModuleBus;
 
 /*
@@ -108,6 +110,7 @@ typedef enum {
     RIO_MODULE_VOLATILE = 2,
 } RioModuleRestart;
 
+/* Memory, or I/O ports */
 typedef enum { RIO_MODULE_MMIO = 1, RIO_MODULE_PIO = 2 } RioModuleSpace;
 
 /* RioModuleRegion.flags, for PCI */
@@ -323,14 +326,22 @@ typedef struct RioCharOps {
     void (*writable)(RioDevice *dev, void *s);
 } RioCharOps;
 
+/**
+ * RioCharLine: how a serial line sends
+ * @speed: bits per second
+ * @parity: 'N' none, 'O' odd, 'E' even
+ * @data_bits: 5 to 8
+ * @stop_bits: 1 or 2
+ */
 typedef struct RioCharLine {
-    unsigned speed;             /* bits per second */
-    char parity;                /* 'N', 'O', 'E' */
-    uint8_t data_bits;          /* 5 to 8 */
-    uint8_t stop_bits;          /* 1 or 2 */
+    unsigned speed;
+    char parity;
+    uint8_t data_bits;
+    uint8_t stop_bits;
 } RioCharLine;
 
-enum {                          /* modem lines */
+/* Modem lines: DTR and RTS are the module's to set, the others to read */
+enum {
     RIO_CHAR_DTR = 1 << 0,      /* outputs */
     RIO_CHAR_RTS = 1 << 1,
     RIO_CHAR_CTS = 1 << 2,      /* inputs */
@@ -458,6 +469,8 @@ typedef struct RioRecipe {
 
 /*
  * Host services.  The table is the server's; call the functions below it.
+ * A call with a client, line or vector that the instance does not have is
+ * told in the log and does nothing.
  */
 
 /*

@@ -121,9 +121,11 @@ static bool follow(RemoteIOCore *s, RemoteIOWaiter *w, int64_t until_ns,
     }
     left = until_ns - remote_io_now_ns();
     if (left > 0) {
+        qemu_cond_init(&w->cond);
         w->sleeping = true;
         qemu_cond_timedwait(&w->cond, &s->lock, DIV_ROUND_UP(left, SCALE_MS));
         w->sleeping = false;
+        qemu_cond_destroy(&w->cond);
         s->stats.vcpu_wakeups++;
     }
     return true;
@@ -140,7 +142,7 @@ static void resign(RemoteIOCore *s, RemoteIOWaiter *w)
     qatomic_set(&s->leader, NULL);
     QTAILQ_FOREACH(other, &s->waiters, next) {
         if (other != w && !other->done && !other->parked) {
-            qemu_cond_signal(&other->cond);
+            remote_io_wake_locked(other);
             break;
         }
     }
@@ -217,7 +219,6 @@ static bool wait_locked(RemoteIOCore *s, RemoteIOWaiter *w, bool vcpu)
 
 static void enter_locked(RemoteIOCore *s, RemoteIOWaiter *w, int64_t now)
 {
-    qemu_cond_init(&w->cond);
     w->since_ns = now;
     w->tag = ++s->next_tag ?: ++s->next_tag;
     QTAILQ_INSERT_TAIL(&s->waiters, w, next);
@@ -230,7 +231,6 @@ static void leave_locked(RemoteIOCore *s, RemoteIOWaiter *w)
     resign(s, w);
     QTAILQ_REMOVE(&s->waiters, w, next);
     s->num_waiting--;
-    qemu_cond_destroy(&w->cond);
     if (w->failed) {
         s->stats.failed++;
     }

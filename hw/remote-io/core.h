@@ -75,7 +75,7 @@ typedef struct RemoteIOAttach {
 /* A request that an access waits for; lives on the stack of the access */
 typedef struct RemoteIOWaiter {
     QTAILQ_ENTRY(RemoteIOWaiter) next;  /* lock; in order of issue */
-    QemuCond cond;
+    QemuCond cond;              /* only while sleeping */
     RioWrite w;                 /* value: of a store */
     uint8_t op;                 /* RIO_OP_REGION_READ or _WRITE */
     bool posted;                /* done as soon as it is in the log */
@@ -182,6 +182,7 @@ struct RemoteIOCore {
     /* Who receives: NULL nobody, the core itself its thread, or a waiter */
     void *leader;
     uint32_t armed;             /* epoll events of the socket; 0 = none */
+    bool watched;               /* the socket is in epfd */
     bool tx_blocked;            /* the socket's buffer is full */
 
     /* Polling mode, see access.c */
@@ -376,6 +377,14 @@ static inline void remote_io_lock(RemoteIOCore *s)
 static inline void remote_io_unlock(RemoteIOCore *s)
 {
     qemu_mutex_unlock(&s->lock);
+}
+
+/* A waiter that polls sees for itself what has changed */
+static inline void remote_io_wake_locked(RemoteIOWaiter *w)
+{
+    if (w->sleeping) {
+        qemu_cond_signal(&w->cond);
+    }
 }
 
 static inline int64_t remote_io_now_ns(void)

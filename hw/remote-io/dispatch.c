@@ -25,9 +25,7 @@ void remote_io_complete_locked(RemoteIOCore *s, RemoteIOWaiter *w,
         s->abandoned++;
     }
     qatomic_store_release(&w->done, true);
-    if (w->sleeping) {
-        qemu_cond_signal(&w->cond);
-    }
+    remote_io_wake_locked(w);
 }
 
 static bool mark_submitted(RemoteIOCore *s, RemoteIOWaiter *w)
@@ -39,7 +37,7 @@ static bool mark_submitted(RemoteIOCore *s, RemoteIOWaiter *w)
 
 bool remote_io_submit_one_locked(RemoteIOCore *s, RemoteIOWaiter *w)
 {
-    RioMessage m;
+    RIO_UNINITIALIZED RioMessage m;
 
     if (s->state_lost) {
         return false;
@@ -50,9 +48,7 @@ bool remote_io_submit_one_locked(RemoteIOCore *s, RemoteIOWaiter *w)
     if (s->num_waiting - s->num_unsubmitted >= s->max_outstanding) {
         return false;
     }
-    m.op = w->op;
-    m.flags = m.hops = m.status = 0;
-    m.tag = w->tag;
+    rio_message_init(&m, w->op, 0, w->tag);
     if (w->op == RIO_OP_REGION_READ) {
         m.read.region = w->w.region;
         m.read.size = w->w.size;
@@ -190,7 +186,7 @@ static void bad_message(RemoteIOCore *s, const RioMessage *m,
 /* Returns: false when the connection is over */
 static bool message(RemoteIOCore *s, RemoteIOConn *conn, RioMessage *m)
 {
-    RioError err = { };
+    RIO_UNINITIALIZED RioError err;
 
     trace_remote_io_message(s->name, rio_op_name(m->op), m->seq, m->ack,
                             m->tag);
@@ -221,8 +217,8 @@ static bool message(RemoteIOCore *s, RemoteIOConn *conn, RioMessage *m)
 void remote_io_dispatch_locked(RemoteIOCore *s)
 {
     RemoteIOConn *conn = s->conn;
-    RioError err = { };
-    RioMessage m;
+    RIO_UNINITIALIZED RioError err;
+    RIO_UNINITIALIZED RioMessage m;
     RioNextResult r;
 
     if (!conn) {

@@ -16,11 +16,6 @@
 #define BACKOFF_FIRST_NS (10 * SCALE_MS)
 #define LASTED_NS NANOSECONDS_PER_SECOND
 
-static int64_t now_ms(void)
-{
-    return remote_io_now_ns() / SCALE_MS;
-}
-
 void remote_io_conn_unref_locked(RemoteIOCore *s, RemoteIOConn *conn)
 {
     if (--conn->refs == 0) {
@@ -32,6 +27,7 @@ void remote_io_conn_unref_locked(RemoteIOCore *s, RemoteIOConn *conn)
 void remote_io_arm_locked(RemoteIOCore *s)
 {
     struct epoll_event ev = { };
+    int op;
     bool thread_reads = !s->busy && (!s->leader || s->leader == s);
 
     if (!s->conn || s->conn->dead) {
@@ -42,8 +38,14 @@ void remote_io_arm_locked(RemoteIOCore *s)
         return;
     }
     s->armed = ev.events;
-    epoll_ctl(s->epfd, EPOLL_CTL_MOD, rio_transport_fd(s->conn->transport),
-              &ev);
+    if (s->watched && s->busy && !ev.events) {
+        /* As long as it is watched the sender looks for who must be woken */
+        op = EPOLL_CTL_DEL;
+    } else {
+        op = s->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    }
+    s->watched = op != EPOLL_CTL_DEL;
+    epoll_ctl(s->epfd, op, rio_transport_fd(s->conn->transport), &ev);
 }
 
 /*
@@ -92,7 +94,7 @@ void remote_io_conn_lost_locked(RemoteIOCore *s, const char *reason)
     remote_io_schedule_retry_locked(s);
     remote_io_conn_unref_locked(s, conn);
     QTAILQ_FOREACH(w, &s->waiters, next) {
-        qemu_cond_signal(&w->cond);
+        remote_io_wake_locked(w);
     }
     remote_io_kick(s);
 }
@@ -118,7 +120,7 @@ void remote_io_flush_locked(RemoteIOCore *s)
             return;
         }
         trace_remote_io_sent(s->name, sent);
-        rio_link_tx_done(s->conn->link, sent, now_ms());
+        rio_link_tx_done(s->conn->link, sent, rio_transport_now_ms());
     }
     if (blocked != s->tx_blocked) {
         s->tx_blocked = blocked;
@@ -132,13 +134,15 @@ bool remote_io_receive_locked(RemoteIOCore *s, RemoteIOConn *conn,
     Error *err = NULL;
     size_t space;
     uint8_t *buf = rio_link_rx_space(conn->link, &space);
+    unsigned polls = 0;
     ssize_t n;
 
     remote_io_unlock(s);
     do {
         n = rio_transport_recv(conn->transport, buf, space, &err);
     } while (n == RIO_TRANSPORT_AGAIN && spin_until_ns &&
-             remote_io_now_ns() < spin_until_ns);
+             (++polls % RIO_TRANSPORT_POLLS ||
+              remote_io_now_ns() < spin_until_ns));
     remote_io_lock(s);
     if (conn->dead) {
         error_free(err);
@@ -149,7 +153,7 @@ bool remote_io_receive_locked(RemoteIOCore *s, RemoteIOConn *conn,
     }
     if (n > 0) {
         trace_remote_io_received(s->name, n);
-        rio_link_received(conn->link, n, now_ms());
+        rio_link_received(conn->link, n, rio_transport_now_ms());
         remote_io_dispatch_locked(s);
     } else if (n == 0) {
         remote_io_conn_lost_locked(s, "the server closed the connection");

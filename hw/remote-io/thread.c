@@ -44,6 +44,7 @@ void remote_io_install_locked(RemoteIOCore *s, RemoteIOConn *conn)
     s->connected_ns = remote_io_now_ns();
     s->tx_blocked = false;
     s->armed = 0;
+    s->watched = true;
     g_clear_pointer(&s->lost_reason, g_free);
     epoll_ctl(s->epfd, EPOLL_CTL_ADD, rio_transport_fd(conn->transport), &ev);
     rio_link_add_session(conn->link, s->session);
@@ -162,7 +163,7 @@ static void receive_locked(RemoteIOCore *s)
     remote_io_conn_unref_locked(s, conn);
     QTAILQ_FOREACH(w, &s->waiters, next) {
         if (!w->done && !w->parked) {
-            qemu_cond_signal(&w->cond);
+            remote_io_wake_locked(w);
             break;
         }
     }

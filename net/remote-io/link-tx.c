@@ -252,7 +252,7 @@ int rio_link_tx(RioLink *l, struct iovec *iov, int max)
                      l->control.head == l->control.tail &&
                      l->ready.next->next == &l->ready);
     }
-    if (l->planned < max) {
+    if (l->planned < max && l->control.head < l->control.tail) {
         plan(l, iov, NULL, l->control.data + l->control.head,
              l->control.tail - l->control.head);
     }

@@ -312,6 +312,9 @@ RioNextResult rio_link_next(RioLink *l, RioMessage *m, RioError *err)
     RioNextResult result;
 
     while (l->state != RIO_LINK_CLOSED) {
+        if (l->rx.head == l->rx.tail) {
+            return RIO_NEXT_NONE;
+        }
         switch (rio_decode(l->rx.data + l->rx.head, l->rx.tail - l->rx.head,
                            l->max_message, m, err)) {
         case RIO_DECODE_MORE:

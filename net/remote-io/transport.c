@@ -145,12 +145,20 @@ static ssize_t failed(const RioTransport *t, const char *what, Error **errp)
 ssize_t rio_transport_send(RioTransport *t, const struct iovec *iov, int n,
                            Error **errp)
 {
-    struct msghdr msg = {
-        .msg_iov = (struct iovec *)iov,
-        .msg_iovlen = n,
-    };
-    ssize_t done = sendmsg(t->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t done;
 
+    if (n == 1) {
+        /* The usual case; the kernel need not copy in a header and a vector */
+        done = send(t->fd, iov->iov_base, iov->iov_len,
+                    MSG_NOSIGNAL | MSG_DONTWAIT);
+    } else {
+        struct msghdr msg = {
+            .msg_iov = (struct iovec *)iov,
+            .msg_iovlen = n,
+        };
+
+        done = sendmsg(t->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
     return done >= 0 ? done : failed(t, "send to", errp);
 }
 

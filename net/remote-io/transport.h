@@ -13,6 +13,7 @@
 #define NET_REMOTE_IO_TRANSPORT_H
 
 #include <sys/uio.h>
+#include <time.h>
 
 #include "io/channel-socket.h"
 #include "qapi/qapi-types-sockets.h"
@@ -51,6 +52,30 @@ const char *rio_transport_peer(const RioTransport *t);
 
 /* For poll and epoll */
 int rio_transport_fd(const RioTransport *t);
+
+/*
+ * What time it is for rio_link_received() and rio_link_tx_done(), in
+ * milliseconds of the monotonic clock.  Up to a tick of the kernel late, which
+ * a keep-alive does not mind, and a fifth of the price of the exact time: these
+ * are called for each message.
+ */
+static inline int64_t rio_transport_now_ms(void)
+{
+#ifdef CLOCK_MONOTONIC_COARSE
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+    return ts.tv_sec * 1000ll + ts.tv_nsec / 1000000;
+#else
+    return g_get_monotonic_time() / 1000;
+#endif
+}
+
+/*
+ * Polls of rio_transport_recv() between two looks at the clock, for who wants
+ * to poll for some microseconds.  A poll takes about five times as long.
+ */
+#define RIO_TRANSPORT_POLLS 8
 
 /* Results below 0 of the two calls that follow */
 #define RIO_TRANSPORT_AGAIN (-1)    /* nothing now; wait, then try again */

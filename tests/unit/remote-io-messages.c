@@ -4,7 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include "qemu/osdep.h"
+#include <string.h>
+
 #include "remote-io-messages.h"
 
 const uint8_t rio_test_ops[] = {
