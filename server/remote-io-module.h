@@ -454,7 +454,7 @@ typedef struct RioRecipeRule {
  * @entry_size: bytes, 8 to 256
  * @max_data: bytes of lists and data along with one write, entries not
  *     counted; the client may send less
- * @rules: the first that applies to an entry is used
+ * @rules: all that apply to an entry are used
  */
 typedef struct RioRecipe {
     uint8_t region;
