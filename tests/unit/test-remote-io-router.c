@@ -65,6 +65,8 @@ static RioMessage reply;
 static unsigned replies;
 static unsigned bad;
 static unsigned drops;
+static unsigned doorbells;
+static unsigned dma_replies;
 
 void riod_session_reply(RiodSession *s, RioMessage *m)
 {
@@ -95,6 +97,21 @@ bool riod_rate_allows(RiodRate *rate, const char *whose)
 
 void riod_log(const char *fmt, ...)
 {
+}
+
+RiodDoorbell *riod_doorbell_receive(RiodSession *s, const RioMessage *m)
+{
+    return m->flags & RIO_FLAG_MORE ? NULL : (RiodDoorbell *)&doorbells;
+}
+
+void riod_doorbell_unref(RiodDoorbell *d)
+{
+    doorbells++;
+}
+
+void riod_dma_reply(RiodSession *s, const RioMessage *m)
+{
+    dma_replies++;
 }
 
 /* --- fixture --- */
