@@ -181,8 +181,9 @@ void riod_home_post(RiodHome *home, RiodTask *task);
 void riod_home_call(RiodHome *home, void (*fn)(void *), void *opaque);
 
 /*
- * The same for a long call: @fn is a coroutine, and may have riod_home_call_main()
- * run something in the main loop's thread, in which the home goes on.
+ * The same for a long call: @fn is a coroutine, and may have
+ * riod_home_call_main() run something in the main loop's thread, while the
+ * home goes on.
  */
 void riod_home_call_long(RiodHome *home, void (*fn)(void *), void *opaque);
 void riod_home_call_main(RiodHome *home, void (*fn)(void *), void *opaque);

@@ -161,7 +161,9 @@ void riod_recipe_set(RioDevice *dev, unsigned client, unsigned id,
         riod_complain(inst, "client", client);
     } else {
         for (unsigned i = 0; inst->clients && i < inst->max_clients; i++) {
-            if (inst->clients[i] && (client == RIO_ALL_CLIENTS || client == i)) {
+            bool meant = client == RIO_ALL_CLIENTS || client == i;
+
+            if (meant && inst->clients[i]) {
                 recipe_set(inst->clients[i], id, recipe);
             }
         }
