@@ -104,6 +104,12 @@ RioBlock *riod_block_open(RioDevice *dev, const char *node, bool writable,
     block->inst = inst;
     block->ops = ops;
     block->writable = writable;
+    if (inst->opened || riod_job_self(inst)) {
+        riod_log("%s: error: the module opens a disk outside of open",
+                 inst->id);
+        g_free(block);
+        return NULL;
+    }
     if (!node) {
         error_setg(&call.err, "no block node is named");
     } else {
