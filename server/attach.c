@@ -136,7 +136,7 @@ static RiodSession *attach_locked(RiodInstance *inst, RiodConnection *conn,
     unsigned slot;
     RioError err;
 
-    if (inst->closed) {
+    if (inst->closing) {
         rio_error_set(&err, RIO_STATUS_GONE, "module '%s' was removed",
                       inst->id);
     } else if (check_twice(inst, conn, m, &err) &&
@@ -167,7 +167,7 @@ static void attach_run(RiodTask *task)
     RiodConnection *conn = t->conn;
     RiodSession *s = NULL;
 
-    if (!inst->closed) {
+    if (!inst->closing) {
         end_predecessors(inst, conn, &t->message);
     }
     WITH_QEMU_LOCK_GUARD(&conn->lock) {

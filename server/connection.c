@@ -225,12 +225,16 @@ static void conn_bye(RiodConnection *conn, const RioError *err)
     conn->closing = true;
 }
 
-static void conn_messages_locked(RiodConnection *conn)
+/* Returns: false when tasks are ready, which come before the next message */
+static bool conn_some_messages_locked(RiodConnection *conn)
 {
     RioMessage *m = &conn->message;
     RIO_UNINITIALIZED RioError err;
 
     while (!conn->closing && !conn->paused) {
+        if (unlikely(!QSIMPLEQ_EMPTY(&conn->home->ready))) {
+            return false;
+        }
         switch (rio_link_next(conn->link, m, &err)) {
         case RIO_NEXT_MESSAGE:
             trace_riod_message(conn->number, rio_op_name(m->op), m->ids.vm,
@@ -240,7 +244,7 @@ static void conn_messages_locked(RiodConnection *conn)
             }
             break;
         case RIO_NEXT_NONE:
-            return;
+            return true;
         case RIO_NEXT_CLOSED:
             conn_bye(conn, &err);
             break;
@@ -249,6 +253,21 @@ static void conn_messages_locked(RiodConnection *conn)
             break;
         }
     }
+    return true;
+}
+
+/*
+ * Lock held; lets go of it for tasks: a doorbell's task is to find what came
+ * with it before the next doorbell is rung.
+ */
+static void conn_messages_locked(RiodConnection *conn)
+{
+    while (unlikely(!conn_some_messages_locked(conn))) {
+        qemu_mutex_unlock(&conn->lock);
+        riod_jobs_run(conn->home);
+        qemu_mutex_lock(&conn->lock);
+    }
+    riod_connection_send_locked(conn);
 }
 
 /* --- receiving --- */
@@ -308,12 +327,12 @@ static bool conn_handle(RiodConnection *conn)
 {
     bool over;
 
+    riod_home_begin(conn->home);
     qemu_mutex_lock(&conn->lock);
     if (likely(conn->rx_ready)) {
         rio_link_received(conn->link, conn->rx_ready, rio_transport_now_ms());
         conn->rx_ready = 0;
         conn_messages_locked(conn);
-        riod_connection_send_locked(conn);
     }
     if (unlikely(conn->rx_failed)) {
         conn->closing = true;
@@ -321,15 +340,18 @@ static bool conn_handle(RiodConnection *conn)
     }
     over = conn->closing && !conn->blocked;
     qemu_mutex_unlock(&conn->lock);
-    if (unlikely(!QSIMPLEQ_EMPTY(&conn->home->dirty))) {
+    if (unlikely(!QSIMPLEQ_EMPTY(&conn->home->dirty) ||
+                 !QSIMPLEQ_EMPTY(&conn->home->ready))) {
         riod_home_flush(conn->home);
     }
+    conn->home->in_run = false;
     return !over;
 }
 
 static bool conn_spin(RiodConnection *conn)
 {
     if (conn->spin_credit <= 0 || conn->home->crowd || conn->paused ||
+        g_hash_table_size(conn->home->jobs) ||
         qatomic_read(&conn->home->wanted)) {
         conn->spin_credit++;
         return false;
@@ -470,18 +492,18 @@ static void conn_woken(void *opaque)
     RiodHome *to = NULL;
     bool over, closing, read, write;
 
-    WITH_QEMU_LOCK_GUARD(&conn->lock) {
-        if (conn->paused && conn->queued <= RIOD_QUEUE_LOW) {
-            conn->paused = false;
-            conn_messages_locked(conn);
-            riod_connection_send_locked(conn);
-        }
-        over = conn->closing && !conn->blocked;
-        closing = conn->closing;
-        read = !conn->paused && !closing;
-        write = conn->blocked;
-        to = conn->move_to;
+    riod_home_begin(conn->home);
+    qemu_mutex_lock(&conn->lock);
+    if (conn->paused && conn->queued <= RIOD_QUEUE_LOW) {
+        conn->paused = false;
+        conn_messages_locked(conn);
     }
+    over = conn->closing && !conn->blocked;
+    closing = conn->closing;
+    read = !conn->paused && !closing;
+    write = conn->blocked;
+    to = conn->move_to;
+    qemu_mutex_unlock(&conn->lock);
     riod_home_flush(conn->home);
     if (over) {
         conn_close(conn);
@@ -596,7 +618,7 @@ static RioLink *conn_new_link(void)
         .role = RIO_ROLE_SERVER,
         .name = riod_config.server_name,
         .software = "remote-io-server " QEMU_FULL_VERSION,
-        .caps = RIO_CAP_RESUME,
+        .caps = RIO_CAP_RESUME | RIO_CAP_DMA | RIO_CAP_RECIPES,
         .server_id = riod_config.server_id,
     };
 

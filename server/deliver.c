@@ -126,8 +126,8 @@ static void room_task_run(RiodTask *task)
     RiodConnection *conn = t->session->conn;
 
     WITH_QEMU_LOCK_GUARD(&conn->lock) {
-        if (!t->session->ended &&
-            riod_session_push_irqs_locked(t->session)) {
+        if (!t->session->ended) {
+            riod_session_room_locked(t->session);
             riod_connection_send_locked(conn);
         }
     }
@@ -141,7 +141,7 @@ static void use_room(RiodConnection *conn, RiodSession *s)
 
     s->want_room = false;
     if (s->inst->home == conn->home) {
-        riod_session_push_irqs_locked(s);
+        riod_session_room_locked(s);
         return;
     }
     t = g_new(RoomTask, 1);

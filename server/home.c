@@ -20,12 +20,16 @@
 
 static QLIST_HEAD(, RiodHome) homes = QLIST_HEAD_INITIALIZER(homes);
 
-typedef struct RiodCall {
+struct RiodCall {
     RiodTask task;
     void (*fn)(void *);
     void *opaque;
-    QemuEvent done;
-} RiodCall;
+    Coroutine *co;              /* of a long call */
+    QemuEvent event;            /* done, or @main_fn is to be run */
+    bool done;
+    void (*main_fn)(void *);
+    void *main_opaque;
+};
 
 static RiodTask *home_take(RiodHome *home)
 {
@@ -45,8 +49,10 @@ static void home_bh(void *opaque)
     RiodHome *home = opaque;
     RiodTask *task;
 
+    riod_home_begin(home);
     while ((task = home_take(home))) {
         task->run(task);
+        riod_jobs_run(home);
     }
     riod_home_flush(home);
 }
@@ -60,45 +66,129 @@ void riod_home_post(RiodHome *home, RiodTask *task)
     qemu_bh_schedule(home->bh);
 }
 
-static void home_call_run(RiodTask *task)
+static void call_done(RiodCall *call)
+{
+    qatomic_store_release(&call->done, true);
+    qemu_event_set(&call->event);
+}
+
+static void call_run(RiodTask *task)
 {
     RiodCall *call = container_of(task, RiodCall, task);
 
     call->fn(call->opaque);
-    qemu_event_set(&call->done);
+    call_done(call);
 }
 
 void riod_home_call(RiodHome *home, void (*fn)(void *), void *opaque)
 {
     RiodCall call = {
-        .task.run = home_call_run,
+        .task.run = call_run,
         .fn = fn,
         .opaque = opaque,
     };
 
-    qemu_event_init(&call.done, false);
+    qemu_event_init(&call.event, false);
     riod_home_post(home, &call.task);
-    qemu_event_wait(&call.done);
-    qemu_event_destroy(&call.done);
+    qemu_event_wait(&call.event);
+    qemu_event_destroy(&call.event);
+}
+
+/* ---- long calls -------------------------------------------------------- */
+
+static void coroutine_fn long_call_entry(void *opaque)
+{
+    RiodCall *call = opaque;
+
+    call->fn(call->opaque);
+    call_done(call);
+}
+
+static void long_call_run(RiodTask *task)
+{
+    RiodCall *call = container_of(task, RiodCall, task);
+    Coroutine *co = call->co;
+
+    qemu_coroutine_enter(co);
+}
+
+void riod_home_call_long(RiodHome *home, void (*fn)(void *), void *opaque)
+{
+    RiodCall call = {
+        .task.run = long_call_run,
+        .fn = fn,
+        .opaque = opaque,
+    };
+
+    call.co = qemu_coroutine_create(long_call_entry, &call);
+    qemu_event_init(&call.event, false);
+    home->call = &call;
+    riod_home_post(home, &call.task);
+    while (true) {
+        qemu_event_wait(&call.event);
+        qemu_event_reset(&call.event);
+        if (qatomic_load_acquire(&call.done)) {
+            break;
+        }
+        call.main_fn(call.main_opaque);
+        riod_home_post(home, &call.task);
+    }
+    home->call = NULL;
+    qemu_event_destroy(&call.event);
+}
+
+void riod_home_call_main(RiodHome *home, void (*fn)(void *), void *opaque)
+{
+    RiodCall *call = home->call;
+
+    call->main_fn = fn;
+    call->main_opaque = opaque;
+    qemu_event_set(&call->event);
+    qemu_coroutine_yield();
+}
+
+/* ---- the end of a run --------------------------------------------------- */
+
+void riod_home_begin(RiodHome *home)
+{
+    home->in_run = true;
+}
+
+void riod_home_stir(RiodHome *home)
+{
+    if (!home->in_run) {
+        qemu_bh_schedule(home->bh);
+    }
+}
+
+static void flush_session(RiodSession *s)
+{
+    RiodConnection *conn = s->conn;
+
+    if (!s->ended) {
+        QEMU_LOCK_GUARD(&conn->lock);
+        if (riod_session_push_locked(s)) {
+            riod_connection_send_locked(conn);
+        }
+    }
 }
 
 void riod_home_flush(RiodHome *home)
 {
     RiodSession *s;
 
-    while ((s = QSIMPLEQ_FIRST(&home->dirty))) {
-        RiodConnection *conn = s->conn;
-
-        QSIMPLEQ_REMOVE_HEAD(&home->dirty, dirty_next);
-        s->dirty = false;
-        if (!s->ended) {
-            QEMU_LOCK_GUARD(&conn->lock);
-            if (riod_session_push_irqs_locked(s)) {
-                riod_connection_send_locked(conn);
-            }
+    home->in_run = true;
+    do {
+        riod_jobs_run(home);
+        s = QSIMPLEQ_FIRST(&home->dirty);
+        if (s) {
+            QSIMPLEQ_REMOVE_HEAD(&home->dirty, dirty_next);
+            s->dirty = false;
+            flush_session(s);
+            riod_session_unref(s);
         }
-        riod_session_unref(s);
-    }
+    } while (s || !QSIMPLEQ_EMPTY(&home->ready));
+    home->in_run = false;
 }
 
 static RiodHome *home_find(const Object *thread)
@@ -125,6 +215,9 @@ static RiodHome *home_new(const char *name, IOThread *thread)
     qemu_mutex_init(&home->lock);
     QSIMPLEQ_INIT(&home->tasks);
     QSIMPLEQ_INIT(&home->dirty);
+    QSIMPLEQ_INIT(&home->ready);
+    home->jobs = g_hash_table_new(NULL, NULL);
+    home->scratch = g_malloc(RIO_MAX_MESSAGE);
     QLIST_INSERT_HEAD(&homes, home, node);
     return home;
 }
@@ -181,6 +274,8 @@ void riod_homes_close_all(void)
         object_unref(home->thread);
         aio_context_unref(home->ctx);
         qemu_mutex_destroy(&home->lock);
+        g_hash_table_destroy(home->jobs);
+        g_free(home->scratch);
         g_free(home->name);
         g_free(home);
     }

@@ -45,7 +45,7 @@ host_log(RioDevice *dev, RioLogLevel level, const char *fmt, va_list ap)
              (unsigned)level < ARRAY_SIZE(words) ? words[level] : "", text);
 }
 
-static void host_complain(RiodInstance *inst, const char *what, unsigned n)
+void riod_complain(RiodInstance *inst, const char *what, unsigned n)
 {
     if (riod_rate_allows(&inst->rate, inst->id)) {
         riod_log("%s: error: the module used %s %u, which it does not have",
@@ -80,7 +80,7 @@ static void for_clients(RiodInstance *inst, unsigned client, Raise *raise,
                         unsigned number, bool level)
 {
     if (client != RIO_ALL_CLIENTS && client >= inst->max_clients) {
-        host_complain(inst, "client", client);
+        riod_complain(inst, "client", client);
         return;
     }
     for (unsigned i = 0; inst->clients && i < inst->max_clients; i++) {
@@ -106,7 +106,7 @@ static void host_irq_set(RioDevice *dev, unsigned client, unsigned line,
     RiodInstance *inst = riod_instance(dev);
 
     if (line >= inst->desc.lines) {
-        host_complain(inst, "interrupt line", line);
+        riod_complain(inst, "interrupt line", line);
         return;
     }
     for_clients(inst, client, raise_level, line, level);
@@ -117,7 +117,7 @@ static void host_irq_message(RioDevice *dev, unsigned client, unsigned vector)
     RiodInstance *inst = riod_instance(dev);
 
     if (vector >= riod_instance_vectors(inst)) {
-        host_complain(inst, "interrupt vector", vector);
+        riod_complain(inst, "interrupt vector", vector);
         return;
     }
     for_clients(inst, client, raise_message, vector, true);
@@ -149,4 +149,16 @@ const RioHost riod_host = {
     .char_set_modem = riod_char_set_modem,
     .char_get_modem = riod_char_get_modem,
     .char_break = riod_char_break,
+    .task_start = riod_task_start,
+    .task_sleep = riod_task_sleep,
+    .dma_read = riod_dma_read,
+    .dma_write = riod_dma_write,
+    .recipe_set = riod_recipe_set,
+    .block_open = riod_block_open,
+    .block_info = riod_block_info,
+    .block_read = riod_block_read,
+    .block_write = riod_block_write,
+    .block_zero = riod_block_zero,
+    .block_discard = riod_block_discard,
+    .block_flush = riod_block_flush,
 };

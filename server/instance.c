@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "block/aio-wait.h"
 #include "qapi/error.h"
 #include "qemu/id.h"
 #include "qobject/qdict.h"
@@ -101,24 +102,36 @@ void riod_instances_foreach_locked(void (*fn)(RiodInstance *, void *),
 
 /* --- in the home --- */
 
-static void close_in_home(void *opaque)
+/* From here on task calls fail, so that tasks return */
+static void cancel_in_home(void *opaque)
 {
     RiodInstance *inst = opaque;
 
+    inst->closing = true;
     for (unsigned i = 0; i < inst->max_clients; i++) {
         if (inst->clients && inst->clients[i]) {
             riod_session_end(inst->clients[i], RIO_STATUS_GONE,
                              "the module was removed");
         }
     }
+    riod_jobs_cancel(inst);
+    riod_home_flush(inst->home);
+}
+
+/* No task is left */
+static void close_in_home(void *opaque)
+{
+    RiodInstance *inst = opaque;
+
+    inst->closed = true;
     if (inst->type->close) {
         inst->type->close(&inst->dev, inst->state);
     }
-    inst->closed = true;
     riod_timers_free(inst);
     riod_home_flush(inst->home);
 }
 
+/* A coroutine: open may have the main loop open a disk */
 static void open_in_home(void *opaque)
 {
     RiodInstance *inst = opaque;
@@ -127,15 +140,24 @@ static void open_in_home(void *opaque)
         if (!inst->open_error) {
             error_setg(&inst->open_error, "it does not say why");
         }
-        riod_timers_free(inst);
         return;
     }
-    if (!riod_describe(inst, &inst->open_error)) {
+    inst->opened = true;
+    if (riod_describe(inst, &inst->open_error)) {
+        inst->clients = g_new0(RiodSession *, inst->max_clients);
+    }
+}
+
+static void unopen_in_home(void *opaque)
+{
+    RiodInstance *inst = opaque;
+
+    if (inst->opened) {
         close_in_home(inst);
-        return;
+    } else {
+        inst->closed = true;
+        riod_timers_free(inst);
     }
-    inst->clients = g_new0(RiodSession *, inst->max_clients);
-    riod_home_flush(inst->home);
 }
 
 static void nothing_in_home(void *opaque)
@@ -180,17 +202,33 @@ static RiodInstance *instance_new(const RioModule *type, const char *id,
     inst->max_clients = MIN(MAX(type->max_clients, 1), MAX_CLIENTS);
     QLIST_INIT(&inst->timers);
     QLIST_INIT(&inst->chars);
+    QLIST_INIT(&inst->blocks);
+    QLIST_INIT(&inst->jobs);
     return inst;
+}
+
+/*
+ * Events of chardevs and timers, and tasks, can be on their way until the
+ * module is closed; the last call lets those pass that closing itself gave
+ * rise to.
+ */
+static void instance_end(RiodInstance *inst, void (*close)(void *))
+{
+    riod_home_call(inst->home, cancel_in_home, inst);
+    AIO_WAIT_WHILE_UNLOCKED(NULL, qatomic_read(&inst->num_jobs));
+    riod_home_call(inst->home, close, inst);
+    riod_home_call(inst->home, nothing_in_home, NULL);
+    riod_blocks_free(inst);
+    riod_chars_free(inst);
 }
 
 static bool instance_open(RiodInstance *inst, Error **errp)
 {
-    riod_home_call(inst->home, open_in_home, inst);
+    riod_home_call_long(inst->home, open_in_home, inst);
     if (inst->open_error) {
         error_setg(errp, "module '%s': %s", inst->id,
                    error_get_pretty(inst->open_error));
-        riod_home_call(inst->home, nothing_in_home, NULL);
-        riod_chars_free(inst);
+        instance_end(inst, unopen_in_home);
         return false;
     }
     riod_chars_start(inst);
@@ -236,19 +274,13 @@ bool riod_instance_add(const QDict *args, Error **errp)
     return true;
 }
 
-/*
- * Events of chardevs and timers can be on their way until the module is
- * closed; the last call lets those pass that closing itself gave rise to.
- */
 static void instance_close(RiodInstance *inst)
 {
     riod_tables_lock();
     QLIST_REMOVE(inst, node);
     riod_tables_unlock();
     riod_chars_stop(inst);
-    riod_home_call(inst->home, close_in_home, inst);
-    riod_home_call(inst->home, nothing_in_home, NULL);
-    riod_chars_free(inst);
+    instance_end(inst, close_in_home);
     trace_riod_instance_close(inst->id);
     riod_instance_unref(inst);
 }

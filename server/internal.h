@@ -25,6 +25,7 @@
 
 #include "block/aio.h"
 #include "qemu/bitmap.h"
+#include "qemu/coroutine.h"
 #include "qemu/lockable.h"
 #include "qemu/queue.h"
 #include "qemu/thread.h"
@@ -42,12 +43,24 @@ typedef struct RiodVM RiodVM;
 typedef struct RiodConnection RiodConnection;
 typedef struct RiodSession RiodSession;
 typedef struct RiodInstance RiodInstance;
+typedef struct RiodJob RiodJob;
+typedef struct RiodDoorbell RiodDoorbell;
+typedef struct RiodRecipe RiodRecipe;
+typedef struct RiodReadMessage RiodReadMessage;
+typedef struct RiodCall RiodCall;
 
 /* Requests that one session may have without an answer */
 #define RIOD_MAX_OUTSTANDING 64u
 
 /* Of the log, what interrupts leave free for that many refusals in words */
 #define RIOD_LOG_RESERVE (RIOD_MAX_OUTSTANDING * 320u)
+
+/* Log of a session with DMA: a megabyte in each of several requests must
+ * not wait for acknowledgements.  It takes memory only while it is full. */
+#define RIOD_DMA_LOG (16u * 1024 * 1024)
+
+/* Memory that came along with doorbells and that a session may keep */
+#define RIOD_MAX_PIECES (4u * 1024 * 1024)
 
 /*
  * Messages under way from one connection to other homes before it is no
@@ -140,8 +153,13 @@ struct RiodHome {
     QSIMPLEQ_HEAD(, RiodTask) tasks;    /* @lock */
     bool wanted;                /* atomic: there are tasks */
 
-    /* Home only: sessions with interrupts that are not in their log yet */
+    /* Home only: sessions with something that is not sent yet */
     QSIMPLEQ_HEAD(, RiodSession) dirty;
+    QSIMPLEQ_HEAD(, RiodJob) ready;     /* tasks that can go on */
+    GHashTable *jobs;           /* Coroutine -> RiodJob, those alive */
+    bool in_run;                /* riod_home_flush() follows */
+    RiodCall *call;             /* the main loop waits for this one */
+    uint8_t *scratch;           /* RIO_MAX_MESSAGE, to build a message in */
     const RiodConnection *last_conn;    /* who spoke last; only compared */
     unsigned crowd;             /* > 0: several connections are busy */
 
@@ -164,10 +182,22 @@ void riod_home_post(RiodHome *home, RiodTask *task);
 void riod_home_call(RiodHome *home, void (*fn)(void *), void *opaque);
 
 /*
- * End of a run of callbacks in @home, no lock held: interrupts that they
- * raised go out now.
+ * The same for a long call: @fn is a coroutine, and may have
+ * riod_home_call_main() run something in the main loop's thread, while the
+ * home goes on.
  */
+void riod_home_call_long(RiodHome *home, void (*fn)(void *), void *opaque);
+void riod_home_call_main(RiodHome *home, void (*fn)(void *), void *opaque);
+
+/*
+ * A run of callbacks in @home begins, and ends, no lock held: tasks that are
+ * ready go on, and what all of them gave rise to is sent.
+ */
+void riod_home_begin(RiodHome *home);
 void riod_home_flush(RiodHome *home);
+
+/* Home: there is something to do for riod_home_flush() */
+void riod_home_stir(RiodHome *home);
 
 /* --------------------------------------------------------- identity.c */
 
@@ -299,6 +329,18 @@ typedef struct RiodIrqs {
     unsigned long *messages;    /* vectors to send, NULL = none declared */
 } RiodIrqs;
 
+/* Counters of DMA; written by the home, read by QMP */
+typedef struct RiodDmaStats {
+    uint64_t dma_reads;         /* DMA_READ messages: round trips */
+    uint64_t dma_read_bytes;
+    uint64_t dma_writes;        /* DMA_WRITE messages */
+    uint64_t dma_write_bytes;
+    uint64_t dma_refused;       /* reads that the client refused */
+    uint64_t doorbells;
+    uint64_t doorbell_bytes;    /* that came along with them ... */
+    uint64_t doorbell_used;     /* ... and that the module read */
+} RiodDmaStats;
+
 struct RiodSession {
     uint32_t refs;              /* atomic */
 
@@ -309,6 +351,8 @@ struct RiodSession {
     RiodClient *client;
     RiodVM *vm;
     RioString device;
+    uint64_t caps;              /* agreed in ATTACH */
+    uint32_t log_limit;
 
     /*
      * Lock of @conn.  conn itself is changed by the home of the instance,
@@ -317,7 +361,9 @@ struct RiodSession {
     RiodConnection *conn;
     RioSession *rio;
     unsigned queued;            /* of conn->queued, those for this one */
-    bool want_room;             /* interrupts wait for room in the log */
+    bool want_room;             /* something waits for room in the log */
+    bool unsent;                /* something in the log is not sent yet */
+    uint32_t max_message;       /* of the connection */
     bool broken;                /* a reply was lost: never to be resumed */
 
     /* Home of the instance only */
@@ -326,9 +372,26 @@ struct RiodSession {
     RiodIrqs irqs;
     QEMUTimer *lease;           /* while the link is lost */
     RiodRate rate;
+    QSIMPLEQ_HEAD(, RiodRecipe) recipes;
+
+    /* Home only: DMA */
+    CoMutex gate;               /* one task at a time fills the log ... */
+    RiodJob *gate_job;          /* ... and waits there, if not NULL */
+    CoMutex credit;             /* the same for reads on their way */
+    RiodJob *credit_job;
+    QTAILQ_HEAD(, RiodReadMessage) waiting; /* on their way */
+    unsigned num_reads;
+    uint32_t read_bytes;
+    uint32_t next_tag;
+
+    /* Home only: what came along with doorbells */
+    QTAILQ_HEAD(, RiodDoorbell) doorbells;
+    RiodDoorbell *filling;      /* its last message is still to come */
+    size_t pieces_bytes;
 
     /* Written by the home, read by QMP */
     uint64_t reads, writes, posted, interrupts, refused, resumes;
+    RiodDmaStats stats;
     bool lost;
 
     QSIMPLEQ_ENTRY(RiodSession) dirty_next;
@@ -371,13 +434,18 @@ RiodSession *riod_session_find(const RioMessage *resume, RiodClient *client);
  */
 void riod_session_reply(RiodSession *s, RioMessage *m);
 
-/*
- * Home, lock of s->conn held: move interrupts into the log while there is
- * room.  Returns: true when something was queued.
- */
-bool riod_session_push_irqs_locked(RiodSession *s);
+/* Home, lock of s->conn held: move recipes and interrupts into the log while
+ * there is room.  Returns: true when something is to be sent. */
+bool riod_session_push_locked(RiodSession *s);
 
-/* Home: its interrupts are pushed at the next flush */
+/* Home, lock of s->conn held: may something that is no reply and no
+ * interrupt take @size bytes of the log? */
+bool riod_session_log_room_locked(const RiodSession *s, size_t size);
+
+/* Home, lock of s->conn held: the log has room again */
+void riod_session_room_locked(RiodSession *s);
+
+/* Home: what it has is pushed and sent at the next flush */
 void riod_session_mark_dirty(RiodSession *s);
 
 /* Home: note an interrupt; it goes out with the next flush */
@@ -442,13 +510,19 @@ struct RiodInstance {
     /* Home only */
     Error *open_error;          /* set by rio_fail() */
     QLIST_HEAD(, RioTimer) timers;
+    bool opened;
+    bool closing;               /* tasks are to return */
     bool closed;
+    QLIST_HEAD(, RiodJob) jobs; /* its tasks */
+    unsigned num_jobs;          /* atomic to read elsewhere */
+    RiodDoorbell *ringing;      /* while its write is carried out */
     RiodRate rate;
 
     /* Home writes under the tables' lock, so it reads without */
     RiodSession **clients;      /* [max_clients], NULL = free */
 
     QLIST_HEAD(, RioChar) chars;        /* main loop, or home in open */
+    QLIST_HEAD(, RioBlock) blocks;      /* the same */
     bool removing;                      /* tables' lock */
     QLIST_ENTRY(RiodInstance) node;     /* tables' lock */
 };
@@ -495,6 +569,9 @@ bool riod_describe(RiodInstance *inst, Error **errp);
 
 extern const RioHost riod_host;
 
+/* The module used a @what with number @n that it does not have */
+void riod_complain(RiodInstance *inst, const char *what, unsigned n);
+
 /* ----------------------------------------------------------- timers.c */
 
 RioTimer *riod_timer_new(RioDevice *dev, void (*fire)(RioDevice *, void *));
@@ -520,6 +597,104 @@ void riod_char_break(RioChar *chr, bool on);
 void riod_chars_start(RiodInstance *inst);
 void riod_chars_stop(RiodInstance *inst);
 void riod_chars_free(RiodInstance *inst);
+
+/* ------------------------------------------------------------ tasks.c */
+
+void riod_task_start(RioDevice *dev, RioTask *task, void *arg);
+void riod_task_sleep(RioDevice *dev, int64_t ns);
+
+/* Home.  The task that runs, or NULL: this is a callback */
+RiodJob *riod_job_self(RiodInstance *inst);
+
+/* Home.  Suspend the task that runs; who wakes it knows that it waits */
+void coroutine_fn riod_job_wait(RiodJob *job);
+void riod_job_wake(RiodJob *job);
+
+/* Home, no lock held: let those go on that are ready */
+void riod_jobs_run(RiodHome *home);
+
+/* Home.  The instance is closing: wake those that sleep */
+void riod_jobs_cancel(RiodInstance *inst);
+
+/* Home.  The oldest doorbell whose memory @job may use, or NULL */
+RiodDoorbell *riod_job_doorbell(const RiodJob *job);
+void riod_job_set_doorbell(RiodJob *job, RiodDoorbell *doorbell);
+
+/* -------------------------------------------------------------- dma.c */
+
+/* A piece of guest memory and where it goes to, or comes from */
+typedef struct RiodGap {
+    uint64_t addr;
+    uint8_t *to;
+    uint32_t len;
+} RiodGap;
+
+int riod_dma_read(RioDevice *dev, unsigned client,
+                  const RioModuleSegment *segs, unsigned n, void *buf);
+int riod_dma_write(RioDevice *dev, unsigned client,
+                   const RioModuleSegment *segs, unsigned n, const void *buf);
+
+/* Home, lock of s->conn held: a DMA_READ_REPLY */
+void riod_dma_reply(RiodSession *s, const RioMessage *m);
+
+/* Home.  The log has room again; the session has ended */
+void riod_dma_room(RiodSession *s);
+void riod_dma_end(RiodSession *s);
+
+/* The module called a task's function @call from elsewhere */
+void riod_complain_not_task(RiodInstance *inst, const char *call);
+
+/* ----------------------------------------------------------- pieces.c */
+
+/**
+ * riod_doorbell_receive: home.  Keep what a DOORBELL brought along
+ * Returns: a reference, or NULL while messages for it are still to come
+ */
+RiodDoorbell *riod_doorbell_receive(RiodSession *s, const RioMessage *m);
+RiodDoorbell *riod_doorbell_ref(RiodDoorbell *d);
+void riod_doorbell_unref(RiodDoorbell *d);      /* NULL-safe */
+
+/* Whose it is */
+RiodSession *riod_doorbell_session(const RiodDoorbell *d);
+
+/**
+ * riod_doorbell_take: copy what @d and later doorbells brought of @want
+ * @gaps: array of RiodGap; what they did not bring is appended
+ * @seen: set to the doorbell with which entries of a ring came
+ */
+void riod_doorbell_take(RiodDoorbell *d, const RiodGap *want, GArray *gaps,
+                        RiodDoorbell **seen);
+
+/* Home.  Forget it all */
+void riod_doorbells_clear(RiodSession *s);
+
+/* ----------------------------------------------------------- recipe.c */
+
+void riod_recipe_set(RioDevice *dev, unsigned client, unsigned id,
+                     const RioRecipe *recipe);
+
+/* Home, lock of s->conn held.  False when the log has no room for them */
+bool riod_session_push_recipes_locked(RiodSession *s);
+
+/* Home.  Is some of this in a ring that a recipe is for? */
+bool riod_recipe_covers(const RiodSession *s, uint64_t addr, uint32_t len);
+void riod_recipes_free(RiodSession *s);
+
+/* ----------------------------------------------------------- blocks.c */
+
+RioBlock *riod_block_open(RioDevice *dev, const char *node, bool writable,
+                          const RioBlockOps *ops);
+void riod_block_info(RioBlock *block, RioBlockInfo *info);
+int riod_block_read(RioBlock *block, uint64_t offset, void *buf, size_t len);
+int riod_block_write(RioBlock *block, uint64_t offset, const void *buf,
+                     size_t len, unsigned flags);
+int riod_block_zero(RioBlock *block, uint64_t offset, uint64_t len,
+                    unsigned flags);
+int riod_block_discard(RioBlock *block, uint64_t offset, uint64_t len);
+int riod_block_flush(RioBlock *block);
+
+/* Main loop, after close */
+void riod_blocks_free(RiodInstance *inst);
 
 /* --------------------------------------------------------- monitor.c */
 

@@ -49,6 +49,14 @@ static RemoteIOSession *riod_monitor_session(const RiodSession *s)
     out->refused = qatomic_read(&s->refused);
     out->interrupts = qatomic_read(&s->interrupts);
     out->resumes = qatomic_read(&s->resumes);
+    out->dma_reads = qatomic_read(&s->stats.dma_reads);
+    out->dma_read_bytes = qatomic_read(&s->stats.dma_read_bytes);
+    out->dma_writes = qatomic_read(&s->stats.dma_writes);
+    out->dma_write_bytes = qatomic_read(&s->stats.dma_write_bytes);
+    out->dma_refused = qatomic_read(&s->stats.dma_refused);
+    out->doorbells = qatomic_read(&s->stats.doorbells);
+    out->doorbell_bytes = qatomic_read(&s->stats.doorbell_bytes);
+    out->doorbell_bytes_used = qatomic_read(&s->stats.doorbell_used);
     return out;
 }
 

@@ -143,6 +143,24 @@ static void route_batch(RiodSession *s, const RioMessage *m)
     s->posted += m->batch.count;
 }
 
+/* The memory first, then the write: it starts the tasks that may use it */
+static void route_doorbell(RiodSession *s, const RioMessage *m)
+{
+    RiodDoorbell *doorbell = riod_doorbell_receive(s, m);
+
+    s->stats.doorbell_bytes += m->doorbell.total;
+    if (!doorbell) {
+        return;
+    }
+    s->stats.doorbells++;
+    s->writes++;
+    s->posted++;
+    s->inst->ringing = doorbell;
+    write_one(s, &m->doorbell.write);
+    s->inst->ringing = NULL;
+    riod_doorbell_unref(doorbell);
+}
+
 static void route_reset(RiodSession *s, const RioMessage *m)
 {
     RiodInstance *inst = s->inst;
@@ -158,10 +176,34 @@ static void route_reset(RiodSession *s, const RioMessage *m)
     riod_session_reply(s, &reply);
 }
 
+/* What the session may say at all */
+static uint64_t needs(uint8_t op)
+{
+    switch (op) {
+    case RIO_OP_REGION_READ:
+    case RIO_OP_REGION_WRITE:
+    case RIO_OP_REGION_WRITE_BATCH:
+    case RIO_OP_RESET:
+        return 0;
+    case RIO_OP_DOORBELL:
+        return RIO_CAP_RECIPES;
+    case RIO_OP_DMA_READ_REPLY:
+        return RIO_CAP_DMA;
+    default:
+        return UINT64_MAX;      /* not offered */
+    }
+}
+
 void riod_route(RiodSession *s, const RioMessage *m)
 {
     RioError err;
 
+    if (unlikely(needs(m->op) & ~s->caps)) {
+        rio_error_set(&err, RIO_STATUS_UNSUPPORTED, "%s, which was not "
+                      "agreed on", rio_op_name(m->op));
+        riod_connection_bad_locked(s->conn, &err);
+        return;
+    }
     switch (m->op) {
     case RIO_OP_REGION_READ:
         route_read(s, m);
@@ -175,11 +217,11 @@ void riod_route(RiodSession *s, const RioMessage *m)
     case RIO_OP_RESET:
         route_reset(s, m);
         break;
-    default:
-        /* Whatever else is sequenced needs a capability that was not given */
-        rio_error_set(&err, RIO_STATUS_UNSUPPORTED, "%s, which this server "
-                      "did not offer", rio_op_name(m->op));
-        riod_connection_bad_locked(s->conn, &err);
+    case RIO_OP_DOORBELL:
+        route_doorbell(s, m);
+        break;
+    case RIO_OP_DMA_READ_REPLY:
+        riod_dma_reply(s, m);
         break;
     }
 }

@@ -29,6 +29,7 @@ void riod_session_unref(RiodSession *s)
     riod_connection_unref(s->conn);
     riod_instance_unref(s->inst);
     g_free(s->irqs.messages);
+    riod_recipes_free(s);
     g_free(s);
 }
 
@@ -78,13 +79,19 @@ void riod_session_mark_dirty(RiodSession *s)
         s->dirty = true;
         riod_session_ref(s);
         QSIMPLEQ_INSERT_TAIL(&s->inst->home->dirty, s, dirty_next);
+        riod_home_stir(s->inst->home);
     }
 }
 
 static bool log_has_room(const RiodSession *s)
 {
-    return rio_session_log_bytes(s->rio) <
-           RIO_DEFAULT_LOG - RIOD_LOG_RESERVE;
+    return rio_session_log_bytes(s->rio) < s->log_limit - RIOD_LOG_RESERVE;
+}
+
+bool riod_session_log_room_locked(const RiodSession *s, size_t size)
+{
+    return rio_session_log_bytes(s->rio) + size <=
+           s->log_limit - 2 * RIOD_LOG_RESERVE;
 }
 
 static bool push_level(RiodSession *s, unsigned line)
@@ -164,12 +171,22 @@ static bool push_all(RiodSession *s)
     return true;
 }
 
-bool riod_session_push_irqs_locked(RiodSession *s)
+bool riod_session_push_locked(RiodSession *s)
 {
     uint64_t before = s->interrupts;
+    bool unsent;
 
-    s->want_room = !push_all(s);
-    return s->interrupts != before;
+    s->want_room = !riod_session_push_recipes_locked(s) || !push_all(s) ||
+                   s->gate_job;
+    unsent = s->unsent;
+    s->unsent = false;
+    return unsent || s->interrupts != before;
+}
+
+void riod_session_room_locked(RiodSession *s)
+{
+    riod_session_push_locked(s);
+    riod_dma_room(s);
 }
 
 void riod_session_reply(RiodSession *s, RioMessage *m)
@@ -177,7 +194,7 @@ void riod_session_reply(RiodSession *s, RioMessage *m)
     RioError err;
 
     if (unlikely(s->dirty)) {
-        riod_session_push_irqs_locked(s);
+        riod_session_push_locked(s);
     }
     if (unlikely(!rio_session_send(s->rio, m)) && !s->broken) {
         s->broken = true;
@@ -207,8 +224,8 @@ static void session_reply_attached(RiodSession *s, const RioMessage *attach)
     m.ids = s->ids;
     m.epoch = 1;
     memcpy(m.attached.token, rio_session_token(s->rio), RIO_TOKEN_SIZE);
-    m.attached.caps = attach->attach.caps & rio_link_caps(s->conn->link);
-    m.attached.log_limit = RIO_DEFAULT_LOG;
+    m.attached.caps = s->caps;
+    m.attached.log_limit = s->log_limit;
     m.attached.max_outstanding = RIOD_MAX_OUTSTANDING;
     m.payload.data = s->inst->encoded_desc;
     m.payload.len = s->inst->encoded_desc_len;
@@ -231,6 +248,12 @@ static RiodSession *session_new(RiodInstance *inst, unsigned slot,
     s->vm = vm;
     s->conn = riod_connection_ref(conn);
     s->rio = rio_session_new(RIO_SIDE_SERVER);
+    s->max_message = rio_link_max_message(conn->link);
+    QSIMPLEQ_INIT(&s->recipes);
+    QTAILQ_INIT(&s->waiting);
+    QTAILQ_INIT(&s->doorbells);
+    qemu_co_mutex_init(&s->gate);
+    qemu_co_mutex_init(&s->credit);
     s->irqs.messages = bitmap_new(riod_instance_vectors(inst));
     return s;
 }
@@ -257,7 +280,9 @@ RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
     }
     s = session_new(inst, slot, conn, vm);
     memcpy(s->device, attach->attach.device, sizeof(s->device));
-    rio_session_start(s->rio, &s->ids, 1, token, RIO_DEFAULT_LOG);
+    s->caps = attach->attach.caps & rio_link_caps(conn->link);
+    s->log_limit = s->caps & RIO_CAP_DMA ? RIOD_DMA_LOG : RIO_DEFAULT_LOG;
+    rio_session_start(s->rio, &s->ids, 1, token, s->log_limit);
     session_put_in_tables(s);
     session_reply_attached(s, attach);
     rio_link_add_session(conn->link, s->rio);
@@ -327,6 +352,8 @@ void riod_session_end(RiodSession *s, uint8_t status, const char *reason)
     riod_tables_unlock();
     trace_riod_session_end(inst->id, s->client->name, s->vm->name, s->device,
                            reason ?: "");
+    riod_dma_end(s);
+    riod_doorbells_clear(s);
     if (inst->type->detach) {
         inst->type->detach(&inst->dev, inst->state, s->slot);
     }
@@ -454,6 +481,7 @@ static bool session_take_over(RiodSession *s, RiodConnection *old,
     rio_link_add_session(conn->link, s->rio);
     QLIST_INSERT_HEAD(&conn->sessions, s, on_conn);
     s->conn = conn;
+    s->max_message = rio_link_max_message(conn->link);
     if (!there) {
         riod_session_ref(s);
     }
@@ -511,7 +539,7 @@ void riod_session_resume(RiodSession *s, RiodConnection *conn,
             riod_connection_ref(conn);
             say_stale(s, old);
         }
-        riod_session_push_irqs_locked(s);
+        riod_session_push_locked(s);
         riod_connection_send_locked(conn);
     }
     unlock_two(old, conn);

@@ -20,6 +20,7 @@ static void timer_fired(void *opaque)
     RioTimer *t = opaque;
     RiodHome *home = t->inst->home;
 
+    riod_home_begin(home);
     t->fire(&t->inst->dev, t->inst->state);
     riod_home_flush(home);
 }

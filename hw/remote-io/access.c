@@ -367,6 +367,10 @@ void remote_io_write(RemoteIORegion *r, uint64_t offset, uint64_t value,
                .value = value },
     };
 
+    if (posted && qatomic_read(&s->num_recipes) &&
+        remote_io_doorbell(s, &w.w)) {
+        return;
+    }
     remote_io_lock(s);
     s->stats.writes++;
     s->stats.posted_writes += posted;

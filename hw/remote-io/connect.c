@@ -62,6 +62,12 @@ static void host_uuid(uint8_t *uuid)
     }
 }
 
+/* A PCI function can be a bus master, and a doorbell may take data along */
+static uint64_t capabilities(RemoteIOCore *s)
+{
+    return RIO_CAP_RESUME | (s->pci ? RIO_CAP_DMA | RIO_CAP_RECIPES : 0);
+}
+
 static RioLink *new_link(RemoteIOCore *s)
 {
     RioLinkConfig config = {
@@ -69,7 +75,7 @@ static RioLink *new_link(RemoteIOCore *s)
         .role = RIO_ROLE_CLIENT,
         .name = s->client_id,
         .software = "QEMU " QEMU_VERSION,
-        .caps = RIO_CAP_RESUME,
+        .caps = capabilities(s),
         .keepalive_ms = KEEPALIVE_MS,
     };
 
@@ -200,7 +206,7 @@ static void fill_attach(RemoteIOCore *s, RioMessage *m)
 {
     *m = (RioMessage) {
         .op = RIO_OP_ATTACH,
-        .attach.caps = RIO_CAP_RESUME,
+        .attach.caps = capabilities(s),
     };
     if (qemu_uuid_set) {
         memcpy(m->attach.vm_uuid, qemu_uuid.data, RIO_UUID_SIZE);

@@ -287,6 +287,7 @@ static void start_session(RemoteIOCore *s, const RemoteIOAttach *a)
     s->session = rio_session_new(RIO_SIDE_CLIENT);
     rio_session_start(s->session, &a->ids, a->epoch, a->token, a->log_limit);
     s->max_outstanding = MAX(a->max_outstanding, 1);
+    s->log_limit = a->log_limit;
     s->desc_bytes = a->desc;
     s->desc_len = a->desc_len;
 }
@@ -470,10 +471,13 @@ void remote_io_core_init(RemoteIOCore *s, DeviceState *dev)
     qemu_mutex_init(&s->lock);
     qemu_cond_init(&s->idle);
     QTAILQ_INIT(&s->waiters);
+    remote_io_dma_init(s);
 }
 
 void remote_io_core_finalize(RemoteIOCore *s)
 {
+    remote_io_dma_finalize(s);
+    remote_io_recipes_finalize(s);
     g_free(s->lost_reason);
     g_free(s->desc_bytes);
     g_free(s->name);

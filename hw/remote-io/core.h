@@ -16,6 +16,8 @@
  *                 keep-alive, reconnects
  *   fresh.c       the server has lost the session
  *   loss.c        who waits too long, and what the policy does about it
+ *   dma.c         the module's reads and writes of guest memory
+ *   recipe.c      what a doorbell takes along
  *   irq.c         the only file that drives lines and messages
  *   stats.c       counters; monitor.c: query-remote-io
  *   core.c        properties, plug, reset, unplug
@@ -43,6 +45,9 @@
 #include "net/remote-io/transport.h"
 
 typedef struct RemoteIOCore RemoteIOCore;
+typedef struct RemoteIORecipes RemoteIORecipes;
+typedef struct RemoteIOBell RemoteIOBell;
+typedef struct RemoteIOOwed RemoteIOOwed;
 
 /* Histogram: 8 buckets for each power of two nanoseconds */
 #define REMOTE_IO_BUCKETS (8 * 48)
@@ -108,6 +113,8 @@ typedef struct RemoteIOCounters {
     uint64_t failed, refused, round_trips;
     uint64_t vcpu_wakeups, io_wakeups, spins, parked;
     uint64_t interrupts, resets, reconnects;
+    uint64_t dma_reads, dma_writes, dma_bytes, dma_refused;
+    uint64_t doorbells, doorbell_bytes;
     RioLinkStats closed;        /* sum of the links that are gone */
     uint64_t latency_max_ns;
     uint64_t latency[REMOTE_IO_BUCKETS];
@@ -122,6 +129,28 @@ typedef struct RemoteIOIrqState {
     DECLARE_BITMAP(messages, RIO_MAX_MSIX);     /* lock: to be delivered */
     bool pending;                       /* written under lock */
 } RemoteIOIrqState;
+
+/* A DMA write in several messages, of which one was refused */
+#define REMOTE_IO_FAILED_WRITES 64
+typedef struct RemoteIOFailedWrite {
+    bool used;
+    uint32_t tag;
+    RioSegment at;
+} RemoteIOFailedWrite;
+
+/* lock, except where noted */
+typedef struct RemoteIODma {
+    bool busy;                  /* memory is accessed, without lock: no other
+                                   thread may receive or reconnect */
+    uint8_t *buf;               /* who set busy */
+    uint32_t max_body;          /* of a message that the server takes */
+    QSIMPLEQ_HEAD(, RemoteIOOwed) owed;     /* replies without room */
+    unsigned num_owed;
+    uint64_t owed_bytes;
+    RemoteIOFailedWrite failed[REMOTE_IO_FAILED_WRITES];
+    int64_t reported_ns;        /* last refusal that was logged */
+    uint64_t unreported;
+} RemoteIODma;
 
 struct RemoteIOCore {
     /* Properties; constant once realized */
@@ -160,6 +189,7 @@ struct RemoteIOCore {
     bool listed;
     RemoteIOIrqState irq;       /* see there */
     uint32_t machine_resets;    /* also read by parked accesses */
+    RemoteIOBell *bell;         /* the doorbell that is being rung */
 
     QemuMutex lock;             /* protects all that follows */
     bool stopping;              /* unplug: no access waits any more */
@@ -169,11 +199,16 @@ struct RemoteIOCore {
     RioSession *session;
     uint32_t epoch;             /* last one shown in a RESUME */
     uint32_t max_outstanding;
+    uint32_t log_limit;
     bool state_lost;            /* fresh session, gated until resumed */
     bool gone;                  /* SESSION_GONE: do not resume */
     bool detached;              /* DETACH_REPLY came */
     unsigned resets_pending;    /* RESET_REPLYs to come */
     bool reset_owed;            /* RESET found no room in the log */
+
+    RemoteIODma dma;
+    RemoteIORecipes *recipes;
+    unsigned num_recipes;       /* also read without lock */
 
     RemoteIOWaiterList waiters;
     unsigned num_waiting, num_unsubmitted, num_parked;
@@ -333,6 +368,35 @@ void remote_io_request_stop_locked(RemoteIOCore *s);
 void remote_io_fail_all_locked(RemoteIOCore *s);
 void remote_io_accept_loss_locked(RemoteIOCore *s);
 void remote_io_vm_state_change(void *opaque, bool running, RunState state);
+
+/*
+ * dma.c: carry out DMA_READ and DMA_WRITE.  The lock is let go inside; the
+ * connection may be lost after it.  Returns: false: the server must not send
+ * this (no PCI device, or more than it may have outstanding).
+ */
+bool remote_io_dma_read_locked(RemoteIOCore *s, const RioMessage *m);
+bool remote_io_dma_write_locked(RemoteIOCore *s, const RioMessage *m);
+/* Replies for which there was no room in the log */
+void remote_io_dma_submit_locked(RemoteIOCore *s);
+void remote_io_dma_forget_locked(RemoteIOCore *s);
+void remote_io_dma_init(RemoteIOCore *s);
+void remote_io_dma_finalize(RemoteIOCore *s);
+/*
+ * Read RAM as the device sees it, without lock.  Returns: false when it may
+ * not, or not all of it; @buf is undefined then.
+ */
+bool remote_io_dma_fetch(RemoteIOCore *s, uint64_t addr, void *buf,
+                         uint32_t len);
+
+/* recipe.c: a RECIPE came */
+bool remote_io_recipe_locked(RemoteIOCore *s, const RioMessage *m);
+void remote_io_recipes_forget_locked(RemoteIOCore *s);
+void remote_io_recipes_finalize(RemoteIOCore *s);
+/*
+ * BQL held: the posted store @w, with what a recipe wants to come along.
+ * Returns: false when there is nothing to come along; it is not sent then.
+ */
+bool remote_io_doorbell(RemoteIOCore *s, const RioWrite *w);
 
 /* irq.c */
 void remote_io_irq_level_locked(RemoteIOCore *s, unsigned line, bool level);

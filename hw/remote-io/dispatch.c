@@ -5,7 +5,8 @@
  *
  * Whoever received bytes comes here: a processor whose access waits, or the
  * device's thread.  Nothing here needs the BQL: replies wake their waiters,
- * interrupts are noted and delivered by the caller (irq.c).
+ * interrupts are noted and delivered by the caller (irq.c).  DMA lets go of
+ * the lock; so the caller leads, and nobody else receives meanwhile.
  */
 
 #include "qemu/osdep.h"
@@ -64,6 +65,7 @@ void remote_io_submit_locked(RemoteIOCore *s)
 {
     RemoteIOWaiter *w, *next;
 
+    remote_io_dma_submit_locked(s);
     if (s->reset_owed && !s->state_lost) {
         remote_io_send_reset_locked(s);
     }
@@ -145,6 +147,12 @@ static bool deliver(RemoteIOCore *s, const RioMessage *m)
         }
         remote_io_irq_message_locked(s, m->irq_message.vector);
         return true;
+    case RIO_OP_DMA_READ:
+        return remote_io_dma_read_locked(s, m);
+    case RIO_OP_DMA_WRITE:
+        return remote_io_dma_write_locked(s, m);
+    case RIO_OP_RECIPE:
+        return remote_io_recipe_locked(s, m);
     case RIO_OP_RESET_REPLY:
         if (!s->resets_pending) {
             return false;

@@ -54,6 +54,12 @@ static void say_again(RemoteIOCore *s, RioMessage *m)
             remote_io_submit_one_locked(s, w);
         }
         break;
+    case RIO_OP_DOORBELL:
+        /* What came along is of no use to a module that knows no ring yet */
+        if (!(m->flags & RIO_FLAG_MORE)) {
+            ok = rio_session_post(s->session, &m->doorbell.write);
+        }
+        break;
     case RIO_OP_RESET:
         ok = rio_session_send(s->session, m);
         s->resets_pending += ok;
@@ -93,7 +99,9 @@ static void for_each_logged(RemoteIOCore *s, RioSession *old,
 /* Mark the accesses whose request is still in the log */
 static void mark_logged(RemoteIOCore *s, RioMessage *m)
 {
-    RemoteIOWaiter *w = find_waiter(s, m->tag);
+    bool access = m->op == RIO_OP_REGION_READ ||
+                  m->op == RIO_OP_REGION_WRITE;
+    RemoteIOWaiter *w = access ? find_waiter(s, m->tag) : NULL;
 
     if (w) {
         w->logged = true;
@@ -136,6 +144,8 @@ void remote_io_fresh_locked(RemoteIOCore *s, RemoteIOConn *conn,
     RemoteIOWaiter *w;
 
     remote_io_irq_lower_all_locked(s);
+    remote_io_dma_forget_locked(s);
+    remote_io_recipes_forget_locked(s);
     s->abandoned = 0;
     s->resets_pending = 0;
     s->epoch = 0;
@@ -149,6 +159,7 @@ void remote_io_fresh_locked(RemoteIOCore *s, RemoteIOConn *conn,
     s->session = rio_session_new(RIO_SIDE_CLIENT);
     rio_session_start(s->session, &a->ids, a->epoch, a->token, a->log_limit);
     s->max_outstanding = MAX(a->max_outstanding, 1);
+    s->log_limit = a->log_limit;
     remote_io_install_locked(s, conn);
     if (s->desc.restart == RIO_RESTART_STATELESS) {
         replay(s, old);

@@ -101,6 +101,11 @@ static void print_traffic(Monitor *mon, const RemoteIOStats *st)
     monitor_printf(mon, "  interrupts: %" PRIu64 ", resets: %" PRIu64
                    ", reconnects: %" PRIu64 "\n", st->interrupts, st->resets,
                    st->reconnects);
+    monitor_printf(mon, "  DMA: %" PRIu64 " reads, %" PRIu64 " writes, %"
+                   PRIu64 " bytes, %" PRIu64 " refused\n", st->dma_reads,
+                   st->dma_writes, st->dma_bytes, st->dma_refused);
+    monitor_printf(mon, "  doorbells with data: %" PRIu64 ", %" PRIu64
+                   " bytes\n", st->doorbells, st->doorbell_bytes);
 }
 
 static void hmp_info_remote_io(Monitor *mon, const QDict *qdict)

@@ -126,5 +126,11 @@ RemoteIOStats *remote_io_stats_get_locked(RemoteIOCore *s)
     r->interrupts = c->interrupts;
     r->resets = c->resets;
     r->reconnects = c->reconnects;
+    r->dma_reads = c->dma_reads;
+    r->dma_writes = c->dma_writes;
+    r->dma_bytes = c->dma_bytes;
+    r->dma_refused = c->dma_refused;
+    r->doorbells = c->doorbells;
+    r->doorbell_bytes = c->doorbell_bytes;
     return r;
 }

@@ -48,6 +48,7 @@ void remote_io_install_locked(RemoteIOCore *s, RemoteIOConn *conn)
 
     s->conn = conn;
     s->connected_ns = remote_io_now_ns();
+    s->dma.max_body = rio_link_max_message(conn->link) - RIO_HEADER_SIZE;
     s->tx_blocked = false;
     s->armed = 0;
     s->watched = true;
@@ -112,6 +113,20 @@ static bool attach_again(RemoteIOCore *s, RemoteIOConn *conn, Error **errp)
     return true;
 }
 
+/* The thread does not receive any more: let an access lead */
+static void resign(RemoteIOCore *s)
+{
+    RemoteIOWaiter *w;
+
+    qatomic_set(&s->leader, NULL);
+    QTAILQ_FOREACH(w, &s->waiters, next) {
+        if (!w->done && !w->parked) {
+            remote_io_wake_locked(w);
+            break;
+        }
+    }
+}
+
 /* Called with lock, which is dropped inside */
 static void reconnect(RemoteIOCore *s)
 {
@@ -143,15 +158,21 @@ static void reconnect(RemoteIOCore *s)
     }
     s->stats.reconnects++;
     s->gone = false;
+    /* Nobody may receive while what came already is worked off */
+    conn->refs++;
+    qatomic_set(&s->leader, s);
     remote_io_dispatch_locked(s);
-    remote_io_flush_locked(s);
+    resign(s);
+    if (!conn->dead) {
+        remote_io_flush_locked(s);
+    }
+    remote_io_conn_unref_locked(s, conn);
 }
 
 /* Receive what is there, unless an access does it */
 static void receive_locked(RemoteIOCore *s)
 {
     RemoteIOConn *conn = s->conn;
-    RemoteIOWaiter *w;
     int i;
 
     if (!conn || s->leader || s->busy) {
@@ -164,14 +185,8 @@ static void receive_locked(RemoteIOCore *s)
             break;
         }
     }
-    qatomic_set(&s->leader, NULL);
     remote_io_conn_unref_locked(s, conn);
-    QTAILQ_FOREACH(w, &s->waiters, next) {
-        if (!w->done && !w->parked) {
-            remote_io_wake_locked(w);
-            break;
-        }
-    }
+    resign(s);
 }
 
 /* Does polling mode end?  Returns: when to look again. */
@@ -209,7 +224,7 @@ static int64_t keep_alive_locked(RemoteIOCore *s)
     int64_t next_ms;
 
     if (!s->conn) {
-        return s->retry_ns;
+        return s->dma.busy ? INT64_MAX : s->retry_ns;   /* it kicks us */
     }
     if (!rio_link_tick(s->conn->link, now_ms(), &next_ms, &err)) {
         remote_io_conn_lost_locked(s, err.text);
@@ -227,7 +242,7 @@ static int64_t work(RemoteIOCore *s)
     int64_t next;
 
     receive_locked(s);
-    if (!s->conn && remote_io_now_ns() >= s->retry_ns) {
+    if (!s->conn && !s->dma.busy && remote_io_now_ns() >= s->retry_ns) {
         reconnect(s);
     }
     next = keep_alive_locked(s);
@@ -262,6 +277,9 @@ static void detach_locked(RemoteIOCore *s)
     RemoteIOConn *conn;
 
     await_lead_locked(s);
+    while (s->dma.busy) {
+        qemu_cond_timedwait(&s->idle, &s->lock, 10);
+    }
     conn = s->conn;
     if (!conn) {
         return;

@@ -149,8 +149,4 @@ bool rio_control_encode(const RioMessage *m, uint8_t *body, size_t size)
 bool rio_reason_encode(const RioMessage *m, uint8_t *body, size_t size)
     G_GNUC_WARN_UNUSED_RESULT;
 
-/* Check a recipe: body of RECIPE, or value of RIO_PROP_RECIPE */
-bool rio_recipe_check(const uint8_t *p, size_t len, RioError *err)
-    G_GNUC_WARN_UNUSED_RESULT;
-
 #endif /* NET_REMOTE_IO_CODEC_INTERNAL_H */

@@ -16,6 +16,7 @@
 #define UPDATE_FIXED    16u
 #define RECIPE_FIXED    64u
 #define RECIPE_STEP     48u
+#define SGL_DESCRIPTOR  16u
 
 static bool bad_reserved(const RioMessage *m, unsigned offset, RioError *err)
 {
@@ -224,10 +225,11 @@ static bool check_step(const uint8_t *p, uint32_t entry)
 {
     uint8_t kind = p[24], page_shift = p[25], shift = p[33];
     bool prp = kind == RIO_STEP_PRP || kind == RIO_STEP_PRP_LIST;
+    bool sgl = kind == RIO_STEP_SGL || kind == RIO_STEP_SGL_LIST;
 
     if (!check_match(p, entry) || !check_match(p + 12, entry) ||
-        kind < RIO_STEP_BUFFER || kind > RIO_STEP_PRP_LIST ||
-        !field_fits(rio_get16(p + 26), 8, entry) ||
+        kind < RIO_STEP_BUFFER || kind > RIO_STEP_SGL_LIST ||
+        rio_get16(p + 26) + (sgl ? SGL_DESCRIPTOR : 8) > entry ||
         rio_get16(p + 34) || shift > 31) {
         return false;
     }

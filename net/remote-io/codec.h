@@ -373,6 +373,10 @@ size_t rio_description_encode(const RioDescription *d, uint8_t *buf,
 bool rio_description_decode(RioBytes bytes, RioDescription *d, RioError *err)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/* Check a recipe: body of RECIPE, or value of RIO_PROP_RECIPE */
+bool rio_recipe_check(const uint8_t *p, size_t len, RioError *err)
+    G_GNUC_WARN_UNUSED_RESULT;
+
 /* True when @op is sequenced, and when a message of it may come from a side */
 bool rio_op_sequenced(uint8_t op);
 bool rio_op_from_client(uint8_t op);

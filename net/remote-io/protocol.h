@@ -263,6 +263,8 @@ enum {
     RIO_STEP_BUFFER     = 1,    /* what one pointer of the entry points to */
     RIO_STEP_PRP        = 2,    /* an NVMe PRP pair: lists and data */
     RIO_STEP_PRP_LIST   = 3,    /* an NVMe PRP pair: only the lists */
+    RIO_STEP_SGL        = 4,    /* an NVMe SGL: its segments and data */
+    RIO_STEP_SGL_LIST   = 5,    /* an NVMe SGL: only the segments */
 };
 
 /* "Reset": kind in RESET */

@@ -141,7 +141,10 @@ static void put(uint8_t *p, uint64_t value, unsigned size)
 
 static void rand_step(GRand *r, uint8_t *p)
 {
-    bool prp = below(r, 2);
+    static const uint8_t kinds[] = {
+        RIO_STEP_BUFFER, RIO_STEP_PRP, RIO_STEP_PRP_LIST, RIO_STEP_SGL,
+        RIO_STEP_SGL_LIST,
+    };
 
     memset(p, 0, 48);
     if (below(r, 2)) {
@@ -150,9 +153,9 @@ static void rand_step(GRand *r, uint8_t *p)
         put(p + 4, g_rand_int(r), 4);
         put(p + 8, g_rand_int(r), 4);
     }
-    p[24] = prp ? RIO_STEP_PRP + below(r, 2) : RIO_STEP_BUFFER;
+    p[24] = kinds[below(r, G_N_ELEMENTS(kinds))];
     put(p + 26, 24, 2);
-    if (prp) {
+    if (p[24] == RIO_STEP_PRP || p[24] == RIO_STEP_PRP_LIST) {
         p[25] = 12;
         put(p + 28, 32, 2);
     }

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "remote-io-module-host.h"
+#include "remote-io-module-memory.h"
 
 struct RioTimer {
     FakeHost *host;
@@ -64,6 +64,7 @@ static void fake_leave(FakeHost *h)
         h->chr->room_changed = false;
         fake_deliver(h);
     }
+    fake_memory_run(h);
 }
 
 /* Services */
@@ -370,6 +371,7 @@ FakeHost *fake_open(const RioModule *module, const char *params)
     g_assert_cmpuint(module->struct_size, ==, sizeof(RioModule));
     g_assert_cmpuint(module->api_version, ==, RIO_MODULE_API_VERSION);
     h->services = fake_services;
+    fake_memory_init(h);
     h->dev.host = &h->services;
     h->dev.id = "m0";
     h->module = module;
@@ -408,6 +410,7 @@ FakeHost *fake_start(const RioModule *module, const char *params)
 
 void fake_close(FakeHost *h)
 {
+    fake_memory_drain(h);
     if (h->state && h->module->close) {
         fake_enter(h);
         h->module->close(&h->dev, h->state);
@@ -419,6 +422,7 @@ void fake_close(FakeHost *h)
     g_string_free(h->sent, TRUE);
     g_byte_array_free(h->coming, TRUE);
     g_hash_table_destroy(h->params);
+    fake_memory_free(h);
     g_free(h->state);
     g_free(h);
 }

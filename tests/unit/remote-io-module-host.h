@@ -20,6 +20,8 @@
 #define FAKE_CLIENTS 4
 #define FAKE_VECTORS 32
 
+typedef struct FakeMemory FakeMemory;
+
 typedef struct FakeHost {
     RioDevice dev;              /* first: what the module sees of this */
     RioHost services;
@@ -57,6 +59,8 @@ typedef struct FakeHost {
     unsigned line_sets;
     bool brk;
     unsigned brk_changes;
+
+    FakeMemory *mem;            /* tasks, guest memory, a disk */
 } FakeHost;
 
 /**

@@ -265,7 +265,8 @@ static void test_bad_recipes_are_refused(void)
         { 0, 64 + 3, 1, 1, "step 1" },
         { 0, 64 + 16, 4, 1, "step 1" },
         { 0, 64 + 24, 1, 0, "step 1" },
-        { 0, 64 + 24, 1, 4, "step 1" },
+        { 0, 64 + 24, 1, 6, "step 1" },
+        { 0, 64 + 24, 1, RIO_STEP_SGL, "step 1" },
         { 0, 64 + 24, 1, RIO_STEP_BUFFER, "step 1" },
         { 0, 64 + 25, 1, 11, "step 1" },
         { 0, 64 + 25, 1, 17, "step 1" },
@@ -287,6 +288,20 @@ static void test_bad_recipes_are_refused(void)
         put(buf + BODY + fields[i].at, fields[i].value, fields[i].size);
         assert_bad(n, RIO_STATUS_PROTOCOL, fields[i].text);
     }
+}
+
+static void test_sgl_step_needs_room_for_a_descriptor(void)
+{
+    uint8_t *step = buf + BODY + 64;
+    size_t n = nvme_recipe(buf);
+
+    step[24] = RIO_STEP_SGL_LIST;
+    step[25] = 0;
+    put(step + 28, 0, 2);
+    put(step + 26, 48, 2);
+    assert_ok(n);
+    put(step + 26, 49, 2);
+    assert_bad(n, RIO_STATUS_PROTOCOL, "step 1");
 }
 
 /* --- strings --- */
@@ -359,6 +374,8 @@ int main(int argc, char **argv)
     T("totals-must-add-up", test_totals_must_add_up);
     T("segments-are-read-back", test_segments_are_read_back);
     T("bad-recipes-are-refused", test_bad_recipes_are_refused);
+    T("sgl-step-needs-room-for-a-descriptor",
+      test_sgl_step_needs_room_for_a_descriptor);
     T("bad-strings-are-refused", test_bad_strings_are_refused);
     T("names-must-not-be-empty", test_names_must_not_be_empty);
     return g_test_run();

@@ -65,6 +65,8 @@ static RioMessage reply;
 static unsigned replies;
 static unsigned bad;
 static unsigned drops;
+static unsigned doorbells;
+static unsigned dma_replies;
 
 void riod_session_reply(RiodSession *s, RioMessage *m)
 {
@@ -95,6 +97,21 @@ bool riod_rate_allows(RiodRate *rate, const char *whose)
 
 void riod_log(const char *fmt, ...)
 {
+}
+
+RiodDoorbell *riod_doorbell_receive(RiodSession *s, const RioMessage *m)
+{
+    return m->flags & RIO_FLAG_MORE ? NULL : (RiodDoorbell *)&doorbells;
+}
+
+void riod_doorbell_unref(RiodDoorbell *d)
+{
+    doorbells++;
+}
+
+void riod_dma_reply(RiodSession *s, const RioMessage *m)
+{
+    dma_replies++;
 }
 
 /* --- fixture --- */
@@ -134,7 +151,7 @@ static void router_setup(Router *r, gconstpointer unused)
     r->session.slot = 3;
     r->session.vm = &r->vm;
     r->vm.name = (char *)"vm";
-    replies = bad = drops = 0;
+    replies = bad = drops = doorbells = dma_replies = 0;
 }
 
 static void router_teardown(Router *r, gconstpointer unused)
@@ -356,6 +373,45 @@ static void test_what_was_not_offered_ends_the_connection(Router *r,
     g_assert_cmpuint(r->fake.reads + r->fake.writes, ==, 0);
 }
 
+static void test_doorbell_is_rung_when_its_memory_is_there(Router *r,
+                                                           gconstpointer x)
+{
+    RioMessage m;
+
+    r->session.caps = RIO_CAP_RECIPES;
+    rio_message_init(&m, RIO_OP_DOORBELL, RIO_FLAG_POSTED | RIO_FLAG_MORE, 0);
+    m.doorbell.write = (RioWrite) { .offset = 8, .size = 4, .value = 7 };
+    m.doorbell.total = 100;
+    riod_route(&r->session, &m);
+    g_assert_cmpuint(r->fake.writes, ==, 0);
+    m.flags = RIO_FLAG_POSTED;
+    m.doorbell.total = 20;
+    riod_route(&r->session, &m);
+    g_assert_cmpuint(r->fake.writes, ==, 1);
+    g_assert_cmpuint(r->fake.value, ==, 7);
+    g_assert_cmpuint(doorbells, ==, 1);
+    g_assert_null(r->inst.ringing);
+    g_assert_cmpuint(r->session.stats.doorbells, ==, 1);
+    g_assert_cmpuint(r->session.stats.doorbell_bytes, ==, 120);
+    g_assert_cmpuint(bad + replies, ==, 0);
+}
+
+static void test_dma_reply_passes_where_it_was_agreed_on(Router *r,
+                                                         gconstpointer x)
+{
+    RioMessage m;
+
+    rio_message_init(&m, RIO_OP_DMA_READ_REPLY, 0, 1);
+    r->session.caps = RIO_CAP_RECIPES;
+    riod_route(&r->session, &m);
+    g_assert_cmpuint(bad, ==, 1);
+    g_assert_cmpuint(dma_replies, ==, 0);
+    r->session.caps = RIO_CAP_DMA;
+    riod_route(&r->session, &m);
+    g_assert_cmpuint(bad, ==, 1);
+    g_assert_cmpuint(dma_replies, ==, 1);
+}
+
 #define ADD(path, test) \
     g_test_add("/remote-io/router/" path, Router, NULL, router_setup, test, \
                router_teardown)
@@ -375,6 +431,10 @@ int main(int argc, char **argv)
         test_msix_table_never_reaches_the_module);
     ADD("reset-drops-interrupts-and-is-answered",
         test_reset_drops_interrupts_and_is_answered);
+    ADD("doorbell-is-rung-when-its-memory-is-there",
+        test_doorbell_is_rung_when_its_memory_is_there);
+    ADD("dma-reply-passes-where-it-was-agreed-on",
+        test_dma_reply_passes_where_it_was_agreed_on);
     ADD("what-was-not-offered-ends-the-connection",
         test_what_was_not_offered_ends_the_connection);
     return g_test_run();

@@ -13,7 +13,7 @@ import uuid
 HEADER = struct.Struct('<IBBBBIIIIIIQQ')
 MAGIC = 0x314f4952
 POSTED = 1
-CAP_RESUME = 1 << 7
+CAP_DMA, CAP_RECIPES, CAP_RESUME = 1 << 0, 1 << 1, 1 << 7
 
 OPS = {
     'HELLO': 0x01, 'HELLO_REPLY': 0x02, 'PING': 0x03, 'PONG': 0x04,
@@ -23,6 +23,8 @@ OPS = {
     'REGION_WRITE': 0x22, 'REGION_WRITE_REPLY': 0x23,
     'REGION_WRITE_BATCH': 0x24, 'IRQ_LEVEL': 0x30, 'IRQ_MESSAGE': 0x31,
     'RESET': 0x40, 'RESET_REPLY': 0x41, 'QUIESCE': 0x60,
+    'DOORBELL': 0x26, 'RECIPE': 0x27, 'DMA_READ': 0x50,
+    'DMA_READ_REPLY': 0x51, 'DMA_WRITE': 0x52,
 }
 NAMES = {number: name for name, number in OPS.items()}
 
@@ -82,7 +84,8 @@ class Wire:
     """One connection."""
 
     def __init__(self, address, client='tester', client_uuid=None, hello=True,
-                 timeout=20, keepalive_ms=60000):
+                 timeout=20, keepalive_ms=60000, caps=CAP_RESUME,
+                 max_message=135168):
         kind, _, rest = address.partition(':')
         if kind == 'unix':
             self.sock = socket.socket(socket.AF_UNIX)
@@ -96,6 +99,8 @@ class Wire:
         self.client = client
         self.uuid = client_uuid or uuid.uuid5(uuid.NAMESPACE_DNS, client)
         self.keepalive_ms = keepalive_ms
+        self.caps = caps
+        self.max_message = max_message
         self.data = b''
         self.frames = 0
         self.sessions = []
@@ -177,8 +182,8 @@ class Wire:
     # --- the handshake and sessions ---
 
     def hello_body(self, **other):
-        f = {'magic': MAGIC, 'low': 1, 'high': 1, 'caps': CAP_RESUME,
-             'max_message': 135168, 'role': 1}
+        f = {'magic': MAGIC, 'low': 1, 'high': 1, 'caps': self.caps,
+             'max_message': self.max_message, 'role': 1}
         f.update(other)
         return struct.pack('<IHHQIIBxxx', f['magic'], f['low'], f['high'],
                            f['caps'], f['max_message'], self.keepalive_ms,
@@ -194,16 +199,17 @@ class Wire:
         return reply
 
     def attach_body(self, module, vm='vm', device='dev', server='',
-                    vm_uuid=None):
+                    vm_uuid=None, caps=0):
         vm_uuid = vm_uuid or uuid.uuid5(uuid.NAMESPACE_DNS, vm)
-        return struct.pack('<Q', 0) + vm_uuid.bytes + string(server) + \
+        return struct.pack('<Q', caps) + vm_uuid.bytes + string(server) + \
             string(module) + string(vm) + string(device)
 
-    def attach(self, module, **names):
+    def attach(self, module, session=None, **names):
         self.send('ATTACH', self.attach_body(module, **names), tag=99)
         reply = self.expect('ATTACH_REPLY').check()
         assert reply.tag == 99
-        return Session(self, reply.ids, reply.body[:16], reply.body[32:])
+        return (session or Session)(self, reply.ids, reply.body[:16],
+                                    reply.body[32:])
 
     def bye(self, status=0):
         body = string('')

@@ -1,0 +1,154 @@
+/*
+ * remote-io-server: tasks of modules
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A task is a coroutine in the home of its instance.  It is entered from the
+ * home's list of tasks that are ready, never from under a lock, or by the
+ * block layer when a request of its own is done.  The list is worked off
+ * between two messages and at the end of each run of callbacks, before what
+ * they all gave rise to is sent: so a frame carries as much as there is.
+ */
+
+#include "qemu/osdep.h"
+#include "block/aio-wait.h"
+#include "qemu/coroutine.h"
+#include "internal.h"
+#include "trace.h"
+
+struct RiodJob {
+    RiodInstance *inst;         /* referenced */
+    RioTask *task;
+    void *arg;
+    Coroutine *co;
+    RiodDoorbell *doorbell;     /* oldest that it may look into, or NULL */
+    bool ready;
+    bool sleeping;
+    QemuCoSleep sleep;
+    QSIMPLEQ_ENTRY(RiodJob) next;       /* home->ready */
+    QLIST_ENTRY(RiodJob) node;          /* inst->jobs */
+};
+
+static void job_end(RiodJob *job)
+{
+    RiodInstance *inst = job->inst;
+
+    QLIST_REMOVE(job, node);
+    g_hash_table_remove(inst->home->jobs, job->co);
+    riod_doorbell_unref(job->doorbell);
+    g_free(job);
+    qatomic_set(&inst->num_jobs, inst->num_jobs - 1);
+    if (unlikely(inst->closing)) {
+        aio_wait_kick();
+    }
+    riod_instance_unref(inst);
+}
+
+static void coroutine_fn job_entry(void *opaque)
+{
+    RiodJob *job = opaque;
+
+    job->task(&job->inst->dev, job->inst->state, job->arg);
+    job_end(job);
+}
+
+RiodJob *riod_job_self(RiodInstance *inst)
+{
+    return qemu_in_coroutine() ?
+           g_hash_table_lookup(inst->home->jobs, qemu_coroutine_self()) : NULL;
+}
+
+RiodDoorbell *riod_job_doorbell(const RiodJob *job)
+{
+    return job->doorbell;
+}
+
+void riod_job_set_doorbell(RiodJob *job, RiodDoorbell *doorbell)
+{
+    RiodDoorbell *old = job->doorbell;
+
+    job->doorbell = riod_doorbell_ref(doorbell);
+    riod_doorbell_unref(old);
+}
+
+void riod_job_wake(RiodJob *job)
+{
+    RiodHome *home = job->inst->home;
+
+    if (!job->ready) {
+        job->ready = true;
+        QSIMPLEQ_INSERT_TAIL(&home->ready, job, next);
+        riod_home_stir(home);
+    }
+}
+
+void coroutine_fn riod_job_wait(RiodJob *job)
+{
+    qemu_coroutine_yield();
+}
+
+void riod_jobs_run(RiodHome *home)
+{
+    RiodJob *job;
+
+    while ((job = QSIMPLEQ_FIRST(&home->ready))) {
+        QSIMPLEQ_REMOVE_HEAD(&home->ready, next);
+        job->ready = false;
+        qemu_coroutine_enter(job->co);
+    }
+}
+
+void riod_jobs_cancel(RiodInstance *inst)
+{
+    RiodJob *job;
+
+again:
+    QLIST_FOREACH(job, &inst->jobs, node) {
+        if (job->sleeping) {
+            /* It runs at once, and the list may change meanwhile */
+            job->sleeping = false;
+            qemu_co_sleep_wake(&job->sleep);
+            goto again;
+        }
+    }
+}
+
+/* ---- host calls -------------------------------------------------------- */
+
+void riod_task_start(RioDevice *dev, RioTask *task, void *arg)
+{
+    RiodInstance *inst = riod_instance(dev);
+    RiodJob *self = riod_job_self(inst);
+    RiodJob *job;
+
+    if (inst->closed) {
+        riod_log("%s: error: the module starts a task when it closes",
+                 inst->id);
+        return;
+    }
+    job = g_new0(RiodJob, 1);
+    job->inst = riod_instance_ref(inst);
+    job->task = task;
+    job->arg = arg;
+    job->doorbell = riod_doorbell_ref(self ? self->doorbell : inst->ringing);
+    job->co = qemu_coroutine_create(job_entry, job);
+    QLIST_INSERT_HEAD(&inst->jobs, job, node);
+    g_hash_table_insert(inst->home->jobs, job->co, job);
+    qatomic_set(&inst->num_jobs, inst->num_jobs + 1);
+    riod_job_wake(job);
+}
+
+void riod_task_sleep(RioDevice *dev, int64_t ns)
+{
+    RiodInstance *inst = riod_instance(dev);
+    RiodJob *self = riod_job_self(inst);
+
+    if (!self) {
+        riod_complain_not_task(inst, "rio_task_sleep");
+        return;
+    }
+    self->sleeping = true;
+    qemu_co_sleep_ns_wakeable(&self->sleep, QEMU_CLOCK_REALTIME,
+                              inst->closing ? 0 : MAX(ns, 0));
+    self->sleeping = false;
+}
