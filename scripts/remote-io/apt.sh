@@ -7,11 +7,20 @@
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 apt_home=$cache/apt
 
-# The mirror that the system itself uses, if it is a Debian system.
+# The mirror that the system itself uses, if it is a Debian system: by what
+# apt has fetched from it, or else by the first such line of its sources.
 system_mirror() {
-    apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(RELEASE) $(COMPONENT)' \
-            'Created-By: Packages' 2>/dev/null |
-        awk '$2 == "Debian" && $4 == "main" && $3 !~ /-/ { print $1; exit }'
+    local found
+
+    found=$(apt-get indextargets --format \
+                '$(REPO_URI) $(ORIGIN) $(RELEASE) $(COMPONENT)' \
+                'Created-By: Packages' 2>/dev/null |
+            awk '$2 == "Debian" && $4 == "main" && $3 !~ /-/ { print $1 }')
+    [ -n "$found" ] ||
+        found=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* \
+                    2> /dev/null | grep -v '^#' |
+                grep -oE 'https?://[^ ]+/debian/?( |$)' || true)
+    echo "$found" | head -n 1 | tr -d ' '
 }
 
 # private_apt TOOL ARGUMENT...
@@ -43,14 +52,13 @@ apt_sources() {
     done > "$apt_home/sources.list"
 }
 
-# apt_update LINE...: fetch the lists of those suites, from the system's
-# mirror or, where that does not carry them, from deb.debian.org.
+# apt_update LINE...: fetch the lists of those suites from the system's
+# mirror, or from those that REMOTE_IO_MIRROR names.
 apt_update() {
     local mirror tried=
     command -v apt-get > /dev/null || return 1
     [ -r "$keyring" ] || return 1
-    for mirror in ${REMOTE_IO_MIRROR:-$(system_mirror) \
-                  http://deb.debian.org/debian}; do
+    for mirror in ${REMOTE_IO_MIRROR:-$(system_mirror)}; do
         [ "$mirror" != "$tried" ] || continue
         tried=${mirror%/}
         say "asking $tried for its package lists"
