@@ -11,6 +11,8 @@
 #ifndef SERVER_MODULES_UART16550_H
 #define SERVER_MODULES_UART16550_H
 
+#include "remote-io-module.h"
+
 /* Table II.  0 and 1 are the divisor latch while LCR_DLAB is set (8.3) */
 enum {
     UART_RBR = 0,       /* R:  receiver buffer */
@@ -136,5 +138,66 @@ typedef struct UartState {
     unsigned modem_out;
     bool break_out;
 } UartState;
+
+static inline bool uart_fifo_on(const UartState *s)
+{
+    return s->r.fcr & FCR_FIFO;
+}
+
+static inline bool uart_loop(const UartState *s)
+{
+    return s->r.mcr & MCR_LOOP;
+}
+
+static inline unsigned uart_capacity(const UartState *s)
+{
+    return uart_fifo_on(s) ? UART_FIFO_SIZE : 1;
+}
+
+static inline unsigned uart_divisor(const UartState *s)
+{
+    return s->r.divisor ? s->r.divisor : 1;
+}
+
+/* interrupt.c: the one of the highest priority, an IIR_* */
+uint8_t uart_interrupt(const UartState *s);
+/* Look whether the FIFO timeout is due, and set its timer */
+void uart_check_timeout(RioDevice *dev, UartState *s);
+/* After each change of state: the only place that drives the interrupt */
+void uart_update(RioDevice *dev, UartState *s);
+
+/*
+ * receive.c.  A character with LSR_* @errors arrives; a break does; the
+ * guest takes one; the FIFO is emptied.
+ */
+void uart_rx_push(RioDevice *dev, UartState *s, uint8_t data, uint8_t errors);
+void uart_rx_break(RioDevice *dev, UartState *s);
+uint8_t uart_rx_pop(RioDevice *dev, UartState *s);
+void uart_rx_clear(RioDevice *dev, UartState *s);
+/* There may be room again; the guest has come to an end, go on */
+void uart_rx_more(RioDevice *dev, UartState *s);
+void uart_rx_resume(RioDevice *dev, UartState *s);
+/* For the chardev, and for rest_timer */
+size_t uart_room(RioDevice *dev, void *opaque);
+void uart_rested(RioDevice *dev, void *opaque);
+
+/* transmit.c.  Send what waits; a store to THR; the FIFO is emptied */
+void uart_tx_flush(RioDevice *dev, UartState *s);
+void uart_tx_push(RioDevice *dev, UartState *s, uint8_t data);
+void uart_tx_clear(UartState *s);
+
+/* line.c.  Bring the chardev's outputs to what the registers say */
+void uart_outputs(RioDevice *dev, UartState *s);
+/* Upper half of MSR; *@real: they are lines of a real port */
+uint8_t uart_modem_inputs(RioDevice *dev, UartState *s, bool *real);
+/* Take in the modem lines, and come back while the guest watches them */
+void uart_poll_modem(RioDevice *dev, UartState *s);
+
+/* registers.c: callbacks of the module */
+uint64_t uart_read(RioDevice *dev, void *opaque, unsigned client,
+                   unsigned region, uint64_t offset, unsigned size);
+void uart_write(RioDevice *dev, void *opaque, unsigned client,
+                unsigned region, uint64_t offset, unsigned size,
+                uint64_t value);
 
 #endif /* SERVER_MODULES_UART16550_H */
