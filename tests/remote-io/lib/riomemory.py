@@ -34,6 +34,7 @@ class MemorySession(Session):
         self.round_trips = 0        # DMA_READ messages
         self.events = []            # (frame, what, ...) in order
         self.answering = True       # or put DMA_READ aside, in waiting
+        self.along = True           # follow recipes
         self.waiting = []
         self.piece = MAX_DATA       # bytes of one DMA_READ_REPLY
         self._unacked = 0
@@ -97,15 +98,18 @@ class MemorySession(Session):
             self.events.append((self.wire.frames, 'write', address, n))
             at += n
 
+    def wait(self):
+        self.wire.receive()
+
     # --- doorbells ---
 
-    def ring(self, offset, value, along=True):
+    def ring(self, offset, value):
         """Write to a doorbell; what the recipe wants goes along with it."""
         pieces = []
         for recipe in self.recipes.values():
             if recipe.doorbell == offset:
                 pieces = recipe.follow(self.memory, value)
-        if not along:
+        if not self.along:
             pieces = []
         if not pieces:
             self.write(offset, value, posted=True)
