@@ -44,22 +44,27 @@ static void nvme_disk_say(NvmeCmd *cmd, const char *what,
     n->unsaid = 0;
 }
 
-/* The status for error @ret of the disk; @media is the usual one */
+/*
+ * The status for error @ret of the disk; @media is the usual one.  What may
+ * pass (a path to the disk that comes back, memory) lets the host try again;
+ * what only an operator, or another command, can change does not.
+ */
 static uint16_t nvme_disk_status(int ret, uint16_t media)
 {
     switch (-ret) {
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
-        return NVME_SC_CAPACITY;
+        return nvme_fail(NVME_SC_CAPACITY);
     case EROFS:
-        return NVME_SC_WRITE_PROTECTED;
+        return nvme_fail(NVME_SC_WRITE_PROTECTED);
     case EACCES:
     case EPERM:
-        return NVME_SC_ACCESS_DENIED;
-    case ENOMEM:
+        return nvme_fail(NVME_SC_ACCESS_DENIED);
     case EINVAL:
     case ENOTSUP:
+        return nvme_fail(NVME_SC_INTERNAL);
+    case ENOMEM:
         return NVME_SC_INTERNAL;
     default:
         return media;
@@ -79,7 +84,7 @@ static uint16_t nvme_disk_done(NvmeCmd *cmd, const char *what,
     cmd->n->stats.media_errors++;
     cmd->lba = e->offset >> cmd->n->block_shift;
     nvme_disk_say(cmd, what, e, ret);
-    return nvme_fail(nvme_disk_status(ret, media));
+    return nvme_disk_status(ret, media);
 }
 
 static uint16_t nvme_disk_read(NvmeCmd *cmd, const NvmeExtent *e, void *buf)
