@@ -108,6 +108,22 @@ static void encode_hello(const RioMessage *m, RioWriter *w)
 
 /* --- sessions --- */
 
+/* Whose virtual machine it is; said by forwarders only */
+static bool decode_platform(RioMessage *m, RioReader *r, RioError *err)
+{
+    if (!rio_read_string(r, m->attach.client, "client", err) ||
+        !not_empty(m, m->attach.client, "client", err)) {
+        return false;
+    }
+    if (r->end - r->p < RIO_UUID_SIZE) {
+        return BAD(err, m, "%zu bytes are left for a UUID",
+                   (size_t)(r->end - r->p));
+    }
+    memcpy(m->attach.client_uuid, r->p, RIO_UUID_SIZE);
+    r->p += RIO_UUID_SIZE;
+    return true;
+}
+
 /*
  * Only the module must have a name; the others help people and may be
  * missing.
@@ -124,6 +140,7 @@ static bool decode_attach(RioMessage *m, RioError *err)
            rio_read_string(&r, m->attach.module, "module", err) &&
            rio_read_string(&r, m->attach.vm, "VM", err) &&
            rio_read_string(&r, m->attach.device, "device", err) &&
+           (!m->hops || decode_platform(m, &r, err)) &&
            at_end(m, &r, err) &&
            not_empty(m, m->attach.module, "module", err);
 }
@@ -137,6 +154,11 @@ static void encode_attach(const RioMessage *m, RioWriter *w)
     rio_write_string(w, m->attach.module);
     rio_write_string(w, m->attach.vm);
     rio_write_string(w, m->attach.device);
+    if (m->hops) {
+        rio_write_string(w, m->attach.client);
+        rio_write_bytes(w, (RioBytes) { m->attach.client_uuid,
+                                        RIO_UUID_SIZE });
+    }
 }
 
 /*
@@ -190,6 +212,37 @@ static bool check_trace_record(const RioMessage *m, RioReader *r,
     }
     r->p += 16;
     return rio_read_string(r, name, "server of a record", err);
+}
+
+size_t rio_trace_put(uint8_t *p, const RioTraceRecord *record)
+{
+    RioWriter w = { p + 16, p + RIO_TRACE_RECORD_MAX, false };
+
+    rio_put32(p, record->server);
+    rio_put32(p + 4, record->hops);
+    rio_put64(p + 8, record->nanoseconds);
+    rio_write_string(&w, record->name);
+    return w.p - p;
+}
+
+/* What is here was checked when the message was decoded. */
+bool rio_trace_get(RioBytes records, size_t *offset, RioTraceRecord *record)
+{
+    RioReader r = { records.data + *offset, records.data + records.len };
+    const uint8_t *p = r.p;
+
+    if (r.end - r.p < 16) {
+        return false;
+    }
+    r.p += 16;
+    if (!rio_read_string(&r, record->name, "server of a record", NULL)) {
+        return false;
+    }
+    record->server = rio_get32(p);
+    record->hops = p[4];
+    record->nanoseconds = rio_get64(p + 8);
+    *offset += r.p - p;
+    return true;
 }
 
 /*
@@ -381,7 +434,8 @@ size_t rio_control_size(const RioMessage *m)
     case RIO_OP_ATTACH:
         return ATTACH_FIXED + string_size(m->attach.server) +
                string_size(m->attach.module) + string_size(m->attach.vm) +
-               string_size(m->attach.device);
+               string_size(m->attach.device) +
+               (m->hops ? string_size(m->attach.client) + RIO_UUID_SIZE : 0);
     case RIO_OP_ATTACH_REPLY:
         return ATTACHED_FIXED + (size_t)m->payload.len;
     case RIO_OP_RESUME:

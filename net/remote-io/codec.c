@@ -202,6 +202,16 @@ void rio_restamp(uint8_t *encoded, uint32_t epoch, uint64_t ack)
     rio_put64(encoded + RIO_HDR_ACK, ack);
 }
 
+/* The only fields that differ between two hops. */
+void rio_relabel(uint8_t *encoded, const RioIds *ids, uint8_t hops)
+{
+    encoded[RIO_HDR_HOPS] = hops;
+    rio_put32(encoded + RIO_HDR_CLIENT, ids->client);
+    rio_put32(encoded + RIO_HDR_VM, ids->vm);
+    rio_put32(encoded + RIO_HDR_SERVER, ids->server);
+    rio_put32(encoded + RIO_HDR_MODULE, ids->module);
+}
+
 /* --- decoding --- */
 
 static void get_header(const uint8_t *buf, RioMessage *m)
@@ -342,14 +352,8 @@ static bool decode_reason(RioMessage *m, RioError *err)
     return true;
 }
 
-static bool decode_whole(const uint8_t *buf, RioMessage *m, RioError *err)
+bool rio_decode_body(RioMessage *m, RioError *err)
 {
-    get_header(buf, m);
-    if (!check_header(m, err)) {
-        return false;
-    }
-    m->payload.data = buf + RIO_HEADER_SIZE;
-    m->payload.len = m->length - RIO_HEADER_SIZE;
     if (G_UNLIKELY(rio_body_is_reason(m->op, m->status))) {
         return decode_reason(m, err);
     }
@@ -360,8 +364,9 @@ static bool decode_whole(const uint8_t *buf, RioMessage *m, RioError *err)
  * Each check is made as soon as its bytes are there: a receiver allocates
  * for a long message only after its first eight bytes made sense.
  */
-RioDecodeResult rio_decode(const uint8_t *buf, size_t len,
-                           uint32_t max_message, RioMessage *m, RioError *err)
+RioDecodeResult rio_decode_header(const uint8_t *buf, size_t len,
+                                  uint32_t max_message, RioMessage *m,
+                                  RioError *err)
 {
     uint32_t length;
 
@@ -381,5 +386,19 @@ RioDecodeResult rio_decode(const uint8_t *buf, size_t len,
     if (len < length) {
         return RIO_DECODE_MORE;
     }
-    return decode_whole(buf, m, err) ? RIO_DECODE_OK : RIO_DECODE_BAD;
+    get_header(buf, m);
+    m->payload.data = buf + RIO_HEADER_SIZE;
+    m->payload.len = length - RIO_HEADER_SIZE;
+    return check_header(m, err) ? RIO_DECODE_OK : RIO_DECODE_BAD;
+}
+
+RioDecodeResult rio_decode(const uint8_t *buf, size_t len,
+                           uint32_t max_message, RioMessage *m, RioError *err)
+{
+    RioDecodeResult result = rio_decode_header(buf, len, max_message, m, err);
+
+    if (result == RIO_DECODE_OK && !rio_decode_body(m, err)) {
+        return RIO_DECODE_BAD;
+    }
+    return result;
 }

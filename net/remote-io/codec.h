@@ -118,6 +118,8 @@ typedef struct RioMessage {
             RioString module;
             RioString vm;
             RioString device;       /* the VMM's name for the device */
+            RioString client;       /* hops > 0: the client platform ... */
+            uint8_t client_uuid[RIO_UUID_SIZE];     /* ... and its UUID */
         } attach;
         struct {                /* ATTACH_REPLY; payload: description */
             uint8_t token[RIO_TOKEN_SIZE];
@@ -320,6 +322,20 @@ RioDecodeResult rio_decode(const uint8_t *buf, size_t len,
                            uint32_t max_message, RioMessage *m, RioError *err)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/**
+ * rio_decode_header: the first half of rio_decode()
+ *
+ * Judges the header alone.  On RIO_DECODE_OK the message is there as a whole,
+ * the fields of the header are set and @m->payload is the body as it came.
+ * rio_decode_body() does the rest, in place.
+ */
+RioDecodeResult rio_decode_header(const uint8_t *buf, size_t len,
+                                  uint32_t max_message, RioMessage *m,
+                                  RioError *err)
+    G_GNUC_WARN_UNUSED_RESULT;
+bool rio_decode_body(RioMessage *m, RioError *err)
+    G_GNUC_WARN_UNUSED_RESULT;
+
 /* Write number @i (< m->batch.count) of a decoded REGION_WRITE_BATCH */
 RioWrite rio_batch_get(const RioMessage *m, uint32_t i);
 
@@ -362,6 +378,28 @@ uint64_t rio_encoded_seq(const uint8_t *encoded);
 /* Change epoch and ack of an encoded message before it is sent (again) */
 void rio_restamp(uint8_t *encoded, uint32_t epoch, uint64_t ack);
 
+/* Change ids and hops of an encoded message that is forwarded */
+void rio_relabel(uint8_t *encoded, const RioIds *ids, uint8_t hops);
+
+/* Records of ROUTE_TRACE: what one server says of itself */
+typedef struct RioTraceRecord {
+    uint32_t server;
+    uint8_t hops;
+    uint64_t nanoseconds;
+    RioString name;
+} RioTraceRecord;
+
+#define RIO_TRACE_RECORD_MAX (18u + RIO_MAX_STRING)
+
+/* Returns: bytes written at @p, which has room for RIO_TRACE_RECORD_MAX */
+size_t rio_trace_put(uint8_t *p, const RioTraceRecord *record);
+
+/*
+ * Take a record out of decoded ones, from @offset on, which moves behind it.
+ * Returns: false when there is none.
+ */
+bool rio_trace_get(RioBytes records, size_t *offset, RioTraceRecord *record);
+
 /* Largest encoding of a description */
 #define RIO_MAX_DESCRIPTION 8192u
 
@@ -381,6 +419,12 @@ bool rio_recipe_check(const uint8_t *p, size_t len, RioError *err)
 bool rio_op_sequenced(uint8_t op);
 bool rio_op_from_client(uint8_t op);
 bool rio_op_from_server(uint8_t op);
+
+/* True when messages of it name a session, or ask for one */
+bool rio_op_of_session(uint8_t op);
+
+/* The capability that a message belongs to, 0 for what every peer speaks */
+uint64_t rio_op_cap(uint8_t op);
 
 /*
  * Names for logs and traces: "REGION_READ", "MODULE_BUSY", "module is taken";

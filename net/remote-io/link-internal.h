@@ -31,6 +31,8 @@ struct RioLink {
     RioLinkConfig config;       /* strings are owned here */
     RioLinkAdmit *admit;
     void *admit_opaque;
+    RioLinkRelay *relays;
+    void *relays_opaque;
     RioLinkState state;
     uint64_t caps;
     uint32_t max_message;

@@ -129,6 +129,12 @@ void rio_link_set_admit(RioLink *l, RioLinkAdmit *admit, void *opaque)
     l->admit_opaque = opaque;
 }
 
+void rio_link_set_relay(RioLink *l, RioLinkRelay *relays, void *opaque)
+{
+    l->relays = relays;
+    l->relays_opaque = opaque;
+}
+
 /* --- receiving --- */
 
 void rio_queue_free(RioQueue *q)
@@ -226,43 +232,6 @@ void rio_link_received(RioLink *l, size_t n, int64_t now_ms)
     l->stats.rx_bytes += n;
 }
 
-/* The capability that a message belongs to, 0 for what every peer speaks. */
-static uint64_t needed_cap(uint8_t op)
-{
-    switch (op) {
-    case RIO_OP_RESUME:
-    case RIO_OP_RESUME_REPLY:
-        return RIO_CAP_RESUME;
-    case RIO_OP_ROUTE_TRACE:
-    case RIO_OP_ROUTE_TRACE_REPLY:
-        return RIO_CAP_ROUTE;
-    case RIO_OP_DOORBELL:
-    case RIO_OP_RECIPE:
-        return RIO_CAP_RECIPES;
-    case RIO_OP_DMA_READ:
-    case RIO_OP_DMA_READ_REPLY:
-    case RIO_OP_DMA_WRITE:
-    case RIO_OP_DMA_WRITE_REPLY:
-        return RIO_CAP_DMA;
-    case RIO_OP_MEM_TABLE:
-    case RIO_OP_MEM_TABLE_REPLY:
-        return RIO_CAP_SHM;
-    case RIO_OP_QUIESCE:
-    case RIO_OP_QUIESCE_REPLY:
-    case RIO_OP_STATE_SAVE:
-    case RIO_OP_STATE_SAVE_REPLY:
-    case RIO_OP_STATE_LOAD:
-    case RIO_OP_STATE_LOAD_REPLY:
-        return RIO_CAP_STATE;
-    case RIO_OP_MEM_UPDATE:
-        return RIO_CAP_MEMORY;
-    case RIO_OP_TIME_SYNC:
-        return RIO_CAP_TIME;
-    default:
-        return 0;
-    }
-}
-
 /* May the peer send @m now? */
 static bool check_message(const RioLink *l, const RioMessage *m,
                           RioError *err)
@@ -280,10 +249,10 @@ static bool check_message(const RioLink *l, const RioMessage *m,
         return rio_error_set(err, RIO_STATUS_PROTOCOL,
                              "%s before the handshake", rio_op_name(m->op));
     }
-    if (G_UNLIKELY(needed_cap(m->op) & ~l->caps)) {
+    if (G_UNLIKELY(rio_op_cap(m->op) & ~l->caps)) {
         return rio_error_set(err, RIO_STATUS_PROTOCOL,
                              "%s without the capability 0x%" G_GINT64_MODIFIER
-                             "x", rio_op_name(m->op), needed_cap(m->op));
+                             "x", rio_op_name(m->op), rio_op_cap(m->op));
     }
     if (G_UNLIKELY((m->hops || m->flags & RIO_FLAG_TRACE) &&
                    !(l->caps & RIO_CAP_ROUTE))) {
@@ -308,9 +277,22 @@ static RioNextResult bad(RioLink *l, const RioError *err)
     return RIO_NEXT_BAD;
 }
 
+/*
+ * A forwarder has looked at the header only.  What is wrong with the body is
+ * the fault of the one whose session it is.
+ */
+static bool blames_session(const RioLink *l, const RioMessage *m)
+{
+    return l->config.side == RIO_SIDE_SERVER && l->state == RIO_LINK_READY &&
+           l->peer_role != RIO_ROLE_CLIENT && rio_op_of_session(m->op) &&
+           m->ids.module;
+}
+
 /* One message; RIO_NEXT_NONE also when the link took it for itself */
 static RioNextResult take_message(RioLink *l, RioMessage *m, RioError *err)
 {
+    const uint8_t *whole = l->rx.data + l->rx.head;
+
     l->rx.head += m->length;
     l->stats.rx_messages++;
     if (l->state == RIO_LINK_CLOSING && m->op != RIO_OP_BYE) {
@@ -318,6 +300,13 @@ static RioNextResult take_message(RioLink *l, RioMessage *m, RioError *err)
     }
     if (!check_message(l, m, err)) {
         return bad(l, err);
+    }
+    if (l->relays && !is_own_op(m->op) && l->relays(l->relays_opaque, m)) {
+        m->payload = (RioBytes) { whole, m->length };
+        return RIO_NEXT_RELAY;
+    }
+    if (G_UNLIKELY(!rio_decode_body(m, err))) {
+        return blames_session(l, m) ? RIO_NEXT_BAD_SESSION : bad(l, err);
     }
     return is_own_op(m->op) ? rio_link_own_message(l, m, err)
                             : RIO_NEXT_MESSAGE;
@@ -335,8 +324,9 @@ RioNextResult rio_link_next(RioLink *l, RioMessage *m, RioError *err)
         if (l->rx.head == l->rx.tail) {
             return RIO_NEXT_NONE;
         }
-        switch (rio_decode(l->rx.data + l->rx.head, l->rx.tail - l->rx.head,
-                           l->max_message, m, err)) {
+        switch (rio_decode_header(l->rx.data + l->rx.head,
+                                  l->rx.tail - l->rx.head, l->max_message, m,
+                                  err)) {
         case RIO_DECODE_MORE:
             return RIO_NEXT_NONE;
         case RIO_DECODE_BAD:

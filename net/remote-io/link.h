@@ -76,6 +76,14 @@ typedef uint32_t RioLinkAdmit(void *opaque, const RioMessage *hello,
                               RioError *err);
 void rio_link_set_admit(RioLink *l, RioLinkAdmit *admit, void *opaque);
 
+/**
+ * RioLinkRelay:
+ * Called in rio_link_next() with each message that is not the link's own, of
+ * which the header is judged and the body is not: is it to be forwarded?
+ */
+typedef bool RioLinkRelay(void *opaque, const RioMessage *header);
+void rio_link_set_relay(RioLink *l, RioLinkRelay *relays, void *opaque);
+
 /* --- receiving --- */
 
 /**
@@ -95,6 +103,11 @@ void rio_link_received(RioLink *l, size_t n, int64_t now_ms);
 
 typedef enum {
     RIO_NEXT_MESSAGE,           /* *m is for the caller */
+    RIO_NEXT_RELAY,             /* to be forwarded: the header is decoded,
+                                   m->payload is the message as it came */
+    RIO_NEXT_BAD_SESSION,       /* from a forwarder: the session that *m
+                                   names broke a rule, *err says which; the
+                                   link goes on */
     RIO_NEXT_NONE,              /* more bytes are needed */
     RIO_NEXT_CLOSED,            /* peer said BYE; *err has its reason */
     RIO_NEXT_BAD,               /* *err says what the peer did wrong; a BYE

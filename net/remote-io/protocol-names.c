@@ -83,6 +83,47 @@ bool rio_op_from_server(uint8_t op)
     return op_table[op].from & RIO_FROM_SERVER;
 }
 
+bool rio_op_of_session(uint8_t op)
+{
+    return op_table[op].scope >= RIO_SCOPE_CONTROL;
+}
+
+uint64_t rio_op_cap(uint8_t op)
+{
+    switch (op) {
+    case RIO_OP_RESUME:
+    case RIO_OP_RESUME_REPLY:
+        return RIO_CAP_RESUME;
+    case RIO_OP_ROUTE_TRACE:
+    case RIO_OP_ROUTE_TRACE_REPLY:
+        return RIO_CAP_ROUTE;
+    case RIO_OP_DOORBELL:
+    case RIO_OP_RECIPE:
+        return RIO_CAP_RECIPES;
+    case RIO_OP_DMA_READ:
+    case RIO_OP_DMA_READ_REPLY:
+    case RIO_OP_DMA_WRITE:
+    case RIO_OP_DMA_WRITE_REPLY:
+        return RIO_CAP_DMA;
+    case RIO_OP_MEM_TABLE:
+    case RIO_OP_MEM_TABLE_REPLY:
+        return RIO_CAP_SHM;
+    case RIO_OP_QUIESCE:
+    case RIO_OP_QUIESCE_REPLY:
+    case RIO_OP_STATE_SAVE:
+    case RIO_OP_STATE_SAVE_REPLY:
+    case RIO_OP_STATE_LOAD:
+    case RIO_OP_STATE_LOAD_REPLY:
+        return RIO_CAP_STATE;
+    case RIO_OP_MEM_UPDATE:
+        return RIO_CAP_MEMORY;
+    case RIO_OP_TIME_SYNC:
+        return RIO_CAP_TIME;
+    default:
+        return 0;
+    }
+}
+
 const char *rio_op_name(uint8_t op)
 {
     return op_table[op].name ?: "unknown";

@@ -106,7 +106,7 @@ enum {
     X(PING,               0x03, LINK,      ANY,       8,       8) \
     X(PONG,               0x04, LINK,      ANY,       8,       8) \
     X(BYE,                0x05, LINK,      ANY,       2,     257) \
-    X(ATTACH,             0x10, CONTROL,   CLIENT,   32,    1052) \
+    X(ATTACH,             0x10, CONTROL,   CLIENT,   32,    1325) \
     X(ATTACH_REPLY,       0x11, CONTROL,   SERVER,   96, RIO_VAR) \
     X(RESUME,             0x12, CONTROL,   CLIENT,   24,      24) \
     X(RESUME_REPLY,       0x13, CONTROL,   SERVER,    8,       8) \

@@ -66,11 +66,16 @@ struct RioSession {
     uint32_t peak;              /* most bytes since the log was empty */
     uint8_t small_rounds;       /* times it emptied with a small peak */
     bool mergeable;             /* the last message is a posted write */
+    bool relay;                 /* only a queue, see rio_session_new_relay() */
 
     /* Received since something that carries an ack was last queued */
     uint32_t unacked_messages;
     uint32_t unacked_bytes;
     bool ack_due;               /* the link's clock wants one now */
+
+    /* Delivered, but not to be acknowledged yet */
+    uint32_t held_messages;
+    uint32_t held_bytes;
 
     /* The link's; see RioSessionOwner */
     const RioSessionOwner *owner;

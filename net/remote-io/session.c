@@ -276,12 +276,18 @@ static void forget_until(RioSession *s, uint64_t seq)
     }
 }
 
+/* What may be said to have been received */
+static uint64_t acknowledged(const RioSession *s)
+{
+    return s->received - s->held_messages;
+}
+
 /* Everything left in the log goes out again, in the name of the new epoch */
 static void restamp_log(RioSession *s)
 {
     for (uint32_t at = s->head; at < s->tail;
          at += rio_encoded_length(s->log + at)) {
-        rio_restamp(s->log + at, s->epoch, s->received);
+        rio_restamp(s->log + at, s->epoch, acknowledged(s));
     }
 }
 
@@ -327,7 +333,7 @@ static void stamp(RioSession *s, RioMessage *m, uint64_t seq)
     m->ids = s->ids;
     m->epoch = s->epoch;
     m->seq = seq;
-    m->ack = s->received;
+    m->ack = acknowledged(s);
 }
 
 bool rio_session_send(RioSession *s, RioMessage *m)
@@ -378,7 +384,7 @@ static bool merge(RioSession *s, const RioWrite *w)
     if (!n) {
         return false;
     }
-    rio_restamp(last, s->epoch, s->received);
+    rio_restamp(last, s->epoch, acknowledged(s));
     log_grew(s, n);
     return true;
 }
@@ -485,6 +491,69 @@ void rio_session_make_ack(RioSession *s, RioMessage *m)
     ack_sent(s);
 }
 
+/* It counts as received when it is released */
+void rio_session_hold(RioSession *s, uint32_t length)
+{
+    s->held_messages++;
+    s->held_bytes += length;
+    s->unacked_messages -= MIN(s->unacked_messages, 1);
+    s->unacked_bytes -= MIN(s->unacked_bytes, length);
+}
+
+void rio_session_release(RioSession *s, uint32_t length)
+{
+    g_assert(s->held_messages && s->held_bytes >= length);
+    s->held_messages--;
+    s->held_bytes -= length;
+    if (s->state == RIO_SESSION_LIVE) {
+        s->unacked_messages++;
+        s->unacked_bytes += length;
+        wake(s, rio_session_wants_ack(s));
+    }
+}
+
+size_t rio_session_held(const RioSession *s)
+{
+    return s->held_bytes;
+}
+
+/* --- forwarding --- */
+
+RioSession *rio_session_new_relay(const RioIds *ids, uint32_t limit)
+{
+    RioSession *s = rio_session_new(RIO_SIDE_CLIENT);
+
+    s->ids = *ids;
+    s->log_limit = limit;
+    s->state = RIO_SESSION_LIVE;
+    s->relay = true;
+    return s;
+}
+
+bool rio_session_relay(RioSession *s, RioBytes message, uint8_t hops)
+{
+    if (!log_admits(s, message.len)) {
+        return false;
+    }
+    if (message.len > s->size - s->tail) {
+        log_make_room(s, message.len);
+    }
+    memcpy(s->log + s->tail, message.data, message.len);
+    rio_relabel(s->log + s->tail, &s->ids, hops);
+    s->sent++;
+    log_grew(s, message.len);
+    return true;
+}
+
+void rio_session_relay_clear(RioSession *s)
+{
+    abandon(s);
+    s->head = s->tail;
+    s->acked = s->sent;
+    set_tx(s, s->tail, s->sent + 1);
+    log_emptied(s);
+}
+
 /* --- transmitting --- */
 
 bool rio_session_tx_waits(const RioSession *s)
@@ -530,6 +599,8 @@ size_t rio_session_tx_rest(const RioSession *s, const uint8_t **data)
  */
 size_t rio_session_tx_done(RioSession *s, size_t n)
 {
+    size_t rest;
+
     g_assert(n <= s->tail - s->tx);
     s->tx += n;
     if (s->tx == s->tail) {
@@ -540,7 +611,16 @@ size_t rio_session_tx_done(RioSession *s, size_t n)
         s->tx_end += rio_encoded_length(s->log + s->tx_end);
         s->begun++;
     }
-    return s->tx_end - s->tx;
+    rest = s->tx_end - s->tx;
+    if (s->relay) {
+        /* Nobody acknowledges it to us: what was sent is gone */
+        s->head = s->tx;
+        s->acked = wholly_sent(s);
+        if (s->head == s->tail) {
+            log_emptied(s);
+        }
+    }
+    return rest;
 }
 
 size_t rio_session_log_bytes(const RioSession *s)

@@ -125,6 +125,45 @@ RioReceiveResult rio_session_receive(RioSession *s, const RioMessage *m,
                                      RioError *err)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/*
+ * The message of @length bytes that was delivered last is not acted upon yet:
+ * do not acknowledge it before rio_session_release() is called for it, so that
+ * the peer's log limit bounds what waits here.  First held, first released.
+ */
+void rio_session_hold(RioSession *s, uint32_t length);
+void rio_session_release(RioSession *s, uint32_t length);
+
+/* Bytes that are held now */
+size_t rio_session_held(const RioSession *s);
+
+/* --- forwarding --- */
+
+/**
+ * rio_session_new_relay: a queue of messages that others have numbered
+ * @ids: that the session has on the link it will be added to
+ * @limit: bytes that may wait
+ *
+ * A forwarder's part of a session: it takes its turn on a link like any
+ * other, but a message leaves the queue when it was transmitted, and nothing
+ * is acknowledged.  Free it with rio_session_free().
+ */
+RioSession *rio_session_new_relay(const RioIds *ids, uint32_t limit);
+
+/**
+ * rio_session_relay: queue a message with other ids
+ * @message: as it came; its header was judged
+ *
+ * Returns: false when the queue is full.
+ */
+bool rio_session_relay(RioSession *s, RioBytes message, uint8_t hops)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * Forget what waits, except the rest of a message that is in progress when
+ * @s is on a link
+ */
+void rio_session_relay_clear(RioSession *s);
+
 /**
  * rio_session_tx:
  * @data: set to the first byte not yet transmitted

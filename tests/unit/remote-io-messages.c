@@ -272,6 +272,10 @@ static void rand_attach(GRand *r, RioMessage *m)
     rand_string(r, m->attach.module, 1, 127);
     rand_string(r, m->attach.vm, 0, 127);
     rand_string(r, m->attach.device, 0, 127);
+    rand_string(r, m->attach.client, 1, 127);
+    for (int i = 0; i < RIO_UUID_SIZE; i++) {
+        m->attach.client_uuid[i] = g_rand_int(r);
+    }
 }
 
 static void rand_attached(GRand *r, RioMessage *m, uint8_t *payload)
@@ -584,6 +588,10 @@ static void same_control(const RioMessage *a, const RioMessage *b)
         g_assert_cmpstr(a->attach.module, ==, b->attach.module);
         g_assert_cmpstr(a->attach.vm, ==, b->attach.vm);
         g_assert_cmpstr(a->attach.device, ==, b->attach.device);
+        if (a->hops) {
+            g_assert_cmpstr(a->attach.client, ==, b->attach.client);
+            SAME_BYTES(attach.client_uuid);
+        }
         break;
     case RIO_OP_ATTACH_REPLY:
         SAME_BYTES(attached.token);

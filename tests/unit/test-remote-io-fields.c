@@ -360,6 +360,11 @@ static void test_names_must_not_be_empty(void)
     m.attach.module[0] = '\0';
     n = rio_encode(&m, buf, sizeof(buf));
     assert_bad(n, RIO_STATUS_PROTOCOL, "module is empty");
+    encode_valid(r, RIO_OP_ATTACH, &m);
+    m.hops = 1;
+    m.attach.client[0] = '\0';
+    n = rio_encode(&m, buf, sizeof(buf));
+    assert_bad(n, RIO_STATUS_PROTOCOL, "client is empty");
     g_rand_free(r);
 }
 
