@@ -27,19 +27,27 @@ class Child:
     It has a session of its own, so that a Ctrl-C on the terminal reaches
     us only, and the kernel kills it when we die, whatever kills us.  Use it
     as a context manager, or call stop().
+
+    @side   of a delay line: the network namespace to live in
     """
 
-    def __init__(self, name, argv, log):
+    def __init__(self, name, argv, log, side=None):
         self.name = name
         self.argv = argv
         self.log = log
         parent = os.getpid()
+
+        def prepare():
+            if side:
+                side.enter()
+            _die_with_parent(parent)
+
         try:
             with open(log, 'ab') as output:
                 self._process = subprocess.Popen(
                     argv, stdin=subprocess.DEVNULL, stdout=output,
                     stderr=subprocess.STDOUT, start_new_session=True,
-                    preexec_fn=lambda: _die_with_parent(parent))
+                    preexec_fn=prepare)
         except OSError as error:
             raise ChildEnded(f'{name} does not start: {error.strerror}: '
                              f'{argv[0]}') from error

@@ -25,12 +25,14 @@ class Server:
     @args     further options: --module, --chardev, ...
     @listen   an address for --listen, or "tcp" or "unix" for a new one
 
+    @side     of a delay line: the network namespace it lives in
+
     The address stays the same over kill() and start(), so that a client
     can find the server again.
     """
 
     def __init__(self, binary, folder, args=(), listen='unix',
-                 name='remote-io-server', timeout=30):
+                 name='remote-io-server', timeout=30, side=None):
         if listen == 'unix':
             listen = f'unix:{os.path.join(folder, name)}.sock'
         elif listen == 'tcp':
@@ -41,6 +43,7 @@ class Server:
         self.qmp = Qmp(os.path.join(folder, f'{name}.qmp'))
         self.child = None
         self._timeout = timeout
+        self._side = side
         self.argv = [binary, '--chardev', self.qmp.chardev('qmp'),
                      '--monitor', 'chardev=qmp', '--listen', listen, *args]
 
@@ -54,7 +57,7 @@ class Server:
         """Start, or start again; listens and answers QMP afterwards."""
         self.stop()
         self._remove_socket()
-        self.child = Child(self.name, self.argv, self.log)
+        self.child = Child(self.name, self.argv, self.log, self._side)
         # The monitor answers only when the main loop runs, and by then
         # every option, --listen among them, has been acted upon.
         self.qmp.accept(self.child, self._timeout)

@@ -16,14 +16,17 @@ class Vm:
     @binary   build/qemu-system-x86_64
     @folder   existing folder for the socket and the log
     @args     further options
+    @side     of a delay line: the network namespace it lives in
     """
 
-    def __init__(self, binary, folder, args=(), name='qemu', timeout=60):
+    def __init__(self, binary, folder, args=(), name='qemu', timeout=60,
+                 side=None):
         self.name = name
         self.log = os.path.join(folder, f'{name}.log')
         self.qmp = Qmp(os.path.join(folder, f'{name}.qmp'))
         self.child = None
         self._timeout = timeout
+        self._side = side
         self.argv = [binary, *BARE, '-chardev', self.qmp.chardev('qmp'),
                      '-mon', 'chardev=qmp,mode=control', *args]
 
@@ -35,7 +38,7 @@ class Vm:
 
     def start(self):
         self.stop()
-        self.child = Child(self.name, self.argv, self.log)
+        self.child = Child(self.name, self.argv, self.log, self._side)
         self.qmp.accept(self.child, self._timeout)
         return self
 
