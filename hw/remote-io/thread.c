@@ -90,27 +90,23 @@ static bool resumed_locked(RemoteIOCore *s, RemoteIOConn *conn,
  * The server has lost the session: attach anew.  What this means for the
  * guest is decided in remote_io_fresh_locked().
  */
-static bool attach_again(RemoteIOCore *s, RemoteIOConn *conn, Error **errp)
+static bool attach_again(RemoteIOCore *s, RemoteIOConn *conn,
+                         RemoteIOAttach *a, Error **errp)
 {
-    RemoteIOAttach a = { };
     bool same;
 
-    if (!remote_io_attach(s, conn, &a, s->connect_timeout_ms, errp)) {
+    if (!remote_io_attach(s, conn, a, s->connect_timeout_ms, errp)) {
         return false;
     }
-    same = a.desc_len == s->desc_len &&
-           !memcmp(a.desc, s->desc_bytes, a.desc_len);
-    g_free(a.desc);
+    same = a->desc_len == s->desc_len &&
+           !memcmp(a->desc, s->desc_bytes, a->desc_len);
+    g_clear_pointer(&a->desc, g_free);
     if (!same) {
         error_setg(errp, "module '%s' of server %s is another device than "
                    "before: unplug this one and plug it in again",
                    s->module, s->server_text);
-        return false;
     }
-    remote_io_lock(s);
-    remote_io_fresh_locked(s, conn, &a);
-    remote_io_unlock(s);
-    return true;
+    return same;
 }
 
 /* The thread does not receive any more: let an access lead */
@@ -132,35 +128,45 @@ static void reconnect(RemoteIOCore *s)
 {
     Error *err = NULL;
     RemoteIOConn *conn;
+    RemoteIOAttach a = { };
     uint64_t received = 0;
     bool gone = s->gone;
     bool ok = false;
-    RemoteIOResume r;
+    RemoteIOResume r = REMOTE_IO_NO_ANSWER;
 
     remote_io_unlock(s);
     conn = remote_io_connect(s, s->connect_timeout_ms, &err);
     if (conn) {
         r = gone ? REMOTE_IO_UNKNOWN
                  : remote_io_resume(s, conn, &received, &err);
-        if (r == REMOTE_IO_RESUMED) {
-            remote_io_lock(s);
-            ok = resumed_locked(s, conn, received, &err);
-            remote_io_unlock(s);
-        } else if (r == REMOTE_IO_UNKNOWN) {
-            ok = attach_again(s, conn, &err);
-        }
+        ok = r == REMOTE_IO_RESUMED ||
+             (r == REMOTE_IO_UNKNOWN && attach_again(s, conn, &a, &err));
     }
     remote_io_lock(s);
+    if (ok) {
+        /*
+         * Once it is installed it may be lost again, in here or as soon as
+         * the lock is free; and nobody else may receive before what came
+         * already is worked off.
+         */
+        conn->refs++;
+        qatomic_set(&s->leader, s);
+        if (r == REMOTE_IO_UNKNOWN) {
+            remote_io_fresh_locked(s, conn, &a);
+        } else {
+            ok = resumed_locked(s, conn, received, &err);
+        }
+    }
     if (!ok) {
+        if (s->leader == s) {
+            resign(s);
+        }
         remote_io_conn_free(conn);
         note_failure_locked(s, err);
         return;
     }
     s->stats.reconnects++;
     s->gone = false;
-    /* Nobody may receive while what came already is worked off */
-    conn->refs++;
-    qatomic_set(&s->leader, s);
     remote_io_dispatch_locked(s);
     resign(s);
     if (!conn->dead) {

@@ -124,9 +124,7 @@ class FakeServer:
     def __exit__(self, kind, *_):
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        with self._lock:
-            for sock in self._open:
-                sock.shutdown(socket.SHUT_RDWR)
+        self.hang_up()
         if not kind:
             assert not self.faults, self.faults
 
@@ -154,7 +152,13 @@ class FakeServer:
             self._changed.notify_all()
             sock.close()
 
-    def wait_alone(self, timeout=20):
+    def hang_up(self):
+        """Cut all connections that are open now."""
+        with self._lock:
+            for sock in self._open:
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def wait_alone(self, timeout=60):
         """Wait until no client is connected; whether it came to that."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._open, timeout)
