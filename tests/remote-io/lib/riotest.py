@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 import traceback
 
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -120,6 +121,19 @@ class FlatGuest:
         """(loops, timer interrupts) of processor 1: both only ever grow."""
         loops, ticks = self.ask('hb').split()
         return int(loops, 16), int(ticks, 16)
+
+    def wait_heartbeat(self, timeout=60):
+        """Processor 1 runs: wait until both of its counts have grown.
+
+        How soon depends on the host, so that is no proof of anything.
+        """
+        first = last = self.heartbeat()
+        end = time.monotonic() + timeout
+        while last[0] == first[0] or last[1] == first[1]:
+            assert time.monotonic() < end, (first, last)
+            now = self.heartbeat()
+            assert now[0] >= last[0] and now[1] >= last[1], (last, now)
+            last = now
 
     def post(self, access, cpu=0):
         """Have a processor begin an access: "R32 fe000000", "w8 3f8 41"."""

@@ -9,6 +9,9 @@ import time
 
 from .child import ChildEnded
 
+# Seconds; far more than an answer takes, also where much else runs
+PATIENCE = 60
+
 
 class QmpError(Exception):
     """A command failed, or the monitor gave no answer."""
@@ -41,7 +44,7 @@ class Qmp:
     def fileno(self):
         return self._socket.fileno()
 
-    def accept(self, child, timeout=30):
+    def accept(self, child, timeout=PATIENCE):
         """Wait for @child to connect; its main loop runs afterwards."""
         self.disconnect()
         self._socket = child.accept(self._listener, timeout)
@@ -86,7 +89,7 @@ class Qmp:
             raise QmpError(f'{command}: {error.strerror}') from error
         return self._next_id
 
-    def reply(self, ident, timeout=10, command='command'):
+    def reply(self, ident, timeout=PATIENCE, command='command'):
         """Wait for the answer to the command that has this id."""
         message = self._wait(lambda: self._replies.pop(ident, None),
                              timeout, f'no answer to {command}')
@@ -94,16 +97,16 @@ class Qmp:
             raise QmpError(f"{command}: {message['error']['desc']}")
         return message['return']
 
-    def cmd(self, command, timeout=10, oob=False, **arguments):
+    def cmd(self, command, timeout=PATIENCE, oob=False, **arguments):
         """Carry out a command: "_" in a name of an argument means "-"."""
         ident = self.send(command, oob, **arguments)
         return self.reply(ident, timeout, command)
 
-    def hmp(self, line, timeout=10):
+    def hmp(self, line, timeout=PATIENCE):
         """Carry out a command of the human monitor; return its output."""
         return self.cmd('human-monitor-command', timeout, command_line=line)
 
-    def wait_event(self, name, timeout=10, **data):
+    def wait_event(self, name, timeout=PATIENCE, **data):
         """Take the first event @name whose data contains @data."""
         wanted = {key.replace('_', '-'): value for key, value in data.items()}
 
