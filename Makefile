@@ -45,7 +45,7 @@ check-asan: needs-check ## run unit tests and qtests with sanitizers
 check-fresh: needs-fresh ## run the README's two commands in a new Debian root
 	@tests/remote-io/check-fresh
 
-bench: needs-check all ## measure, and print the table of all figures
+bench: needs-bench all ## measure, and print the table of all figures
 	@tests/remote-io/bench/run
 
 fuzz: needs-check all ## feed both ends bad input for a long time (MINUTES=N)
