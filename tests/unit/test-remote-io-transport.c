@@ -15,7 +15,7 @@
 #include "qemu/sockets.h"
 #include "net/remote-io/transport.h"
 
-#define TIMEOUT_MS  5000
+#define TIMEOUT_MS  60000
 #define HOUR_MS     3600000
 #define SECOND_NS   1000000000ll
 

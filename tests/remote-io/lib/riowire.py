@@ -84,7 +84,7 @@ class Wire:
     """One connection."""
 
     def __init__(self, address, client='tester', client_uuid=None, hello=True,
-                 timeout=20, keepalive_ms=60000, caps=CAP_RESUME,
+                 timeout=60, keepalive_ms=60000, caps=CAP_RESUME,
                  max_message=135168):
         kind, _, rest = address.partition(':')
         if kind == 'unix':

@@ -6,15 +6,24 @@ import signal
 import socket
 
 from .child import Child
-from .qmp import Qmp
+from .qmp import PATIENCE, Qmp
+
+
+_kept = []
 
 
 def free_port(host='127.0.0.1'):
-    """A TCP port nobody listens on at this moment."""
+    """A TCP port nobody listens on, and that nobody else is given.
+
+    A socket of ours stays bound to it, without listening, until we end: a
+    server may listen there all the same, as it may after one that crashed.
+    """
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
+    keeper = socket.socket(family)
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind((host, 0))
+    _kept.append(keeper)
+    return keeper.getsockname()[1]
 
 
 class Server:
@@ -32,7 +41,7 @@ class Server:
     """
 
     def __init__(self, binary, folder, args=(), listen='unix',
-                 name='remote-io-server', timeout=30, side=None):
+                 name='remote-io-server', timeout=PATIENCE, side=None):
         if listen == 'unix':
             listen = f'unix:{os.path.join(folder, name)}.sock'
         elif listen == 'tcp':

@@ -4,7 +4,7 @@
 import os
 
 from .child import Child
-from .qmp import Qmp
+from .qmp import PATIENCE, Qmp
 
 # No device but those a caller asks for.
 BARE = ('-nodefaults', '-no-user-config', '-display', 'none')
@@ -19,7 +19,7 @@ class Vm:
     @side     of a delay line: the network namespace it lives in
     """
 
-    def __init__(self, binary, folder, args=(), name='qemu', timeout=60,
+    def __init__(self, binary, folder, args=(), name='qemu', timeout=PATIENCE,
                  side=None):
         self.name = name
         self.log = os.path.join(folder, f'{name}.log')
