@@ -303,36 +303,72 @@ static bool decode_traced(RioMessage *m, RioError *err)
 
 /* --- shared memory and state --- */
 
-/* One entry: address u64, size u64, offset u64, descriptor u32, flags u32 */
-#define MEM_ENTRY 32u
+static RioMemory get_memory(const uint8_t *p)
+{
+    return (RioMemory) {
+        .address = rio_get64(p),
+        .size = rio_get64(p + 8),
+        .offset = rio_get64(p + 16),
+        .file = rio_get32(p + 24),
+        .flags = rio_get32(p + 28),
+    };
+}
+
+RioMemory rio_memory_get(const RioMessage *m, uint32_t i)
+{
+    return get_memory(m->payload.data + i * RIO_MEMORY_SIZE);
+}
+
+unsigned rio_memory_files(const RioMessage *m)
+{
+    unsigned files = 0;
+
+    for (uint32_t i = 0; i < m->mem_table.count; i++) {
+        files = MAX(files, rio_memory_get(m, i).file + 1);
+    }
+    return files;
+}
+
+void rio_memory_put(uint8_t *payload, uint32_t i, const RioMemory *mem)
+{
+    uint8_t *p = payload + i * RIO_MEMORY_SIZE;
+
+    rio_put64(p, mem->address);
+    rio_put64(p + 8, mem->size);
+    rio_put64(p + 16, mem->offset);
+    rio_put32(p + 24, mem->file);
+    rio_put32(p + 28, mem->flags);
+}
 
 /*
  * Whether memory of that size exists is seen when it is mapped; here only
- * that no address of an entry wraps around.
+ * that no entry wraps around and that each begins behind the one before.
  */
 static bool decode_mem_table(RioMessage *m, RioError *err)
 {
-    const uint8_t *p = m->payload.data;
-    uint32_t count = rio_get32(p);
+    uint32_t count = rio_get32(m->payload.data);
+    uint64_t end = 0;
 
     m->mem_table.count = count;
-    if (rio_get32(p + 4) || count > RIO_MAX_MEMORY ||
-        m->payload.len != LIST_FIXED + count * MEM_ENTRY) {
+    if (rio_get32(m->payload.data + 4) || count > RIO_MAX_MEMORY ||
+        m->payload.len != LIST_FIXED + count * RIO_MEMORY_SIZE) {
         return BAD(err, m, "%u entries in a body of %u bytes, or reserved "
                    "bytes not 0", count, m->payload.len);
     }
     m->payload.data += LIST_FIXED;
     m->payload.len -= LIST_FIXED;
-    for (p += LIST_FIXED; count--; p += MEM_ENTRY) {
-        uint64_t size = rio_get64(p + 8);
+    for (uint32_t i = 0; i < count; i++) {
+        RioMemory mem = rio_memory_get(m, i);
 
-        if (!size || rio_get64(p) > UINT64_MAX - size ||
-            rio_get64(p + 16) > UINT64_MAX - size ||
-            rio_get32(p + 24) >= RIO_MAX_MEMORY || rio_get32(p + 28) > 1) {
+        if (!mem.size || mem.address < end ||
+            mem.address > UINT64_MAX - mem.size ||
+            mem.offset > UINT64_MAX - mem.size ||
+            mem.file >= RIO_MAX_FILES || mem.flags > RIO_MEMORY_READONLY) {
             return BAD(err, m, "entry of 0x%" G_GINT64_MODIFIER "x bytes at "
-                       "0x%" G_GINT64_MODIFIER "x is not valid", size,
-                       rio_get64(p));
+                       "0x%" G_GINT64_MODIFIER "x is not valid", mem.size,
+                       mem.address);
         }
+        end = mem.address + mem.size;
     }
     return true;
 }

@@ -75,6 +75,15 @@ typedef struct RioSegment {
     uint32_t step;              /* DOORBELL: step it came from; else 0 */
 } RioSegment;
 
+/* Guest memory in a file that the module may map: an entry of MEM_TABLE */
+typedef struct RioMemory {
+    uint64_t address;           /* bus address of the device */
+    uint64_t size;              /* bytes, not 0 */
+    uint64_t offset;            /* in the file */
+    uint32_t file;              /* which of the descriptors */
+    uint32_t flags;             /* RIO_MEMORY_* */
+} RioMemory;
+
 /**
  * RioMessage: one decoded message
  *
@@ -94,6 +103,7 @@ typedef struct RioMessage {
     uint64_t seq;
     uint64_t ack;
     uint32_t length;            /* whole message; set by rio_decode() */
+    bool files;                 /* descriptors came with it; set by the link */
     RioBytes payload;           /* what follows the fixed part of the body */
     union {
         RioString reason;       /* BYE, SESSION_GONE, refused replies */
@@ -357,6 +367,16 @@ RioBytes rio_segment_bytes(const RioMessage *m);
 /* Write @seg where a payload to be encoded has its segment @i */
 #define RIO_SEGMENT_SIZE 16u
 void rio_segment_put(uint8_t *payload, uint32_t i, const RioSegment *seg);
+
+/* Entry @i (< count) of a decoded MEM_TABLE: ascending, not overlapping */
+RioMemory rio_memory_get(const RioMessage *m, uint32_t i);
+
+/* Descriptors that a decoded MEM_TABLE needs: they come along with it */
+unsigned rio_memory_files(const RioMessage *m);
+
+/* Write @mem where a payload to be encoded has its entry @i */
+#define RIO_MEMORY_SIZE 32u
+void rio_memory_put(uint8_t *payload, uint32_t i, const RioMemory *mem);
 
 /*
  * Make a REGION_WRITE_BATCH of one write out of an encoded, posted

@@ -50,12 +50,17 @@ struct RioLink {
     RioQueue rx;
     uint32_t rx_target;         /* size that the traffic of late asks for */
     uint8_t rx_small;           /* receives in a row that were far below it */
+    uint64_t files_from;        /* bytes of the stream that came ... */
+    uint64_t files_to;          /* ... with descriptors; 0 = none */
 
     /*
      * Sending.  Control goes before sessions, except that a session's
      * message in progress (@partial, first of @ready) is completed first.
      */
     RioQueue control;
+    bool files_queued;          /* a message with descriptors is in there ... */
+    size_t files_skip;          /* ... after so many bytes, ... */
+    size_t files_len;           /* ... and so long */
     RioSession *partial;
     RioListNode members;        /* all sessions that were added */
     RioListNode ready;          /* sessions with something to send */

@@ -38,6 +38,10 @@ void rio_link_queue(RioLink *l, const RioMessage *m)
 
 static void control_taken(RioLink *l, size_t n)
 {
+    if (G_UNLIKELY(l->files_queued)) {
+        l->files_queued = l->files_skip != 0;
+        l->files_skip -= MIN(l->files_skip, n);
+    }
     l->control.head += n;
     if (l->control.head == l->control.tail) {
         l->control.head = l->control.tail = 0;
@@ -109,6 +113,7 @@ static void session_abandon(RioSession *s)
             l->control.tail - l->control.head);
     memcpy(l->control.data + l->control.head, rest, n);
     l->control.tail += n;
+    l->files_skip += n;
 }
 
 static void session_leave(RioSession *s)
@@ -197,6 +202,18 @@ void rio_link_send(RioLink *l, const RioMessage *m)
         queue_waiting(l, s);
     }
     rio_link_queue(l, m);
+}
+
+void rio_link_send_files(RioLink *l, const RioMessage *m)
+{
+    if (l->state != RIO_LINK_READY) {
+        return;
+    }
+    g_assert(!l->files_queued);
+    l->files_queued = true;
+    l->files_skip = l->control.tail - l->control.head;
+    rio_link_queue(l, m);
+    l->files_len = l->control.tail - l->control.head - l->files_skip;
 }
 
 /*
@@ -301,6 +318,30 @@ static void plan_others(RioLink *l, struct iovec *iov, int max)
     }
 }
 
+/* How much of the control queue may go out in one piece */
+static size_t control_len(const RioLink *l)
+{
+    return !l->files_queued ? l->control.tail - l->control.head :
+           l->files_skip ?: l->files_len;
+}
+
+/* Descriptors go with the first byte of what is sent, and of nothing else */
+static int plan_files(RioLink *l, struct iovec *iov)
+{
+    if (l->partial) {
+        plan_session(l, iov, l->partial, false);
+    } else {
+        plan(l, iov, NULL, l->control.data + l->control.head, control_len(l));
+    }
+    return l->planned;
+}
+
+bool rio_link_tx_files(const RioLink *l)
+{
+    return l->files_queued && !l->files_skip && l->planned &&
+           !l->plan[0].session;
+}
+
 /*
  * The order is: the message in progress, control, the other sessions.  What
  * was planned is remembered until rio_link_tx_done() says how much of it
@@ -315,6 +356,9 @@ int rio_link_tx(RioLink *l, struct iovec *iov, int max)
     if (flowing) {
         queue_acks(l, max);
     }
+    if (G_UNLIKELY(l->files_queued && !l->files_skip) && max > 0) {
+        return plan_files(l, iov);
+    }
     if (l->partial && max > 0) {
         plan_session(l, iov, l->partial,
                      l->control.head == l->control.tail &&
@@ -322,9 +366,9 @@ int rio_link_tx(RioLink *l, struct iovec *iov, int max)
     }
     if (l->planned < max && l->control.head < l->control.tail) {
         plan(l, iov, NULL, l->control.data + l->control.head,
-             l->control.tail - l->control.head);
+             control_len(l));
     }
-    if (flowing) {
+    if (flowing && !l->files_queued) {
         plan_others(l, iov, max);
     }
     return l->planned;

@@ -232,6 +232,17 @@ void rio_link_received(RioLink *l, size_t n, int64_t now_ms)
     l->stats.rx_bytes += n;
 }
 
+void rio_link_received_files(RioLink *l, size_t n)
+{
+    l->files_to = l->stats.rx_bytes;
+    l->files_from = l->files_to - n;
+}
+
+bool rio_link_files_pending(const RioLink *l)
+{
+    return l->files_to != 0;
+}
+
 /* May the peer send @m now? */
 static bool check_message(const RioLink *l, const RioMessage *m,
                           RioError *err)
@@ -277,6 +288,18 @@ static RioNextResult bad(RioLink *l, const RioError *err)
     return RIO_NEXT_BAD;
 }
 
+/* Do the descriptors that came belong to the message at the head? */
+static bool has_files(RioLink *l, uint32_t length)
+{
+    uint64_t at = l->stats.rx_bytes - (l->rx.tail - l->rx.head);
+
+    if (at + length < l->files_to) {
+        return false;           /* another one begins behind it */
+    }
+    l->files_to = 0;
+    return at >= l->files_from;
+}
+
 /*
  * A forwarder has looked at the header only.  What is wrong with the body is
  * the fault of the one whose session it is.
@@ -293,6 +316,7 @@ static RioNextResult take_message(RioLink *l, RioMessage *m, RioError *err)
 {
     const uint8_t *whole = l->rx.data + l->rx.head;
 
+    m->files = G_UNLIKELY(l->files_to) && has_files(l, m->length);
     l->rx.head += m->length;
     l->stats.rx_messages++;
     if (l->state == RIO_LINK_CLOSING && m->op != RIO_OP_BYE) {

@@ -101,6 +101,15 @@ uint8_t *rio_link_rx_space(RioLink *l, size_t *space);
 /* @n bytes were put there */
 void rio_link_received(RioLink *l, size_t n, int64_t now_ms);
 
+/*
+ * The @n bytes of the last rio_link_received() came with descriptors.  These
+ * belong to the last message that begins in them; it has @files set.
+ */
+void rio_link_received_files(RioLink *l, size_t n);
+
+/* True until that message was taken, or is known not to come */
+bool rio_link_files_pending(const RioLink *l);
+
 typedef enum {
     RIO_NEXT_MESSAGE,           /* *m is for the caller */
     RIO_NEXT_RELAY,             /* to be forwarded: the header is decoded,
@@ -141,6 +150,12 @@ void rio_link_remove_session(RioLink *l, RioSession *s);
  */
 void rio_link_send(RioLink *l, const RioMessage *m);
 
+/*
+ * The same for one that descriptors go along with; one at a time.  It is sent
+ * alone: see rio_link_tx_files().
+ */
+void rio_link_send_files(RioLink *l, const RioMessage *m);
+
 /* Queue BYE and go to CLOSING */
 void rio_link_bye(RioLink *l, uint8_t status, const char *reason);
 
@@ -153,6 +168,12 @@ void rio_link_bye(RioLink *l, uint8_t status, const char *reason);
  * rio_link_tx_done().  Queues the ACKs that sessions want first.
  */
 int rio_link_tx(RioLink *l, struct iovec *iov, int max);
+
+/*
+ * True when what rio_link_tx() returned is the message that descriptors go
+ * along with: they are to be sent with its first byte.
+ */
+bool rio_link_tx_files(const RioLink *l);
 
 /* The transport took @n bytes of them (n > 0) */
 void rio_link_tx_done(RioLink *l, size_t n, int64_t now_ms);

@@ -46,6 +46,7 @@
 #define RIO_MAX_STEPS               8u      /* steps of one recipe */
 #define RIO_MAX_ENTRY               4096u   /* bytes of one ring entry */
 #define RIO_MAX_MEMORY              64u     /* entries of MEM_TABLE */
+#define RIO_MAX_FILES               16u     /* descriptors with MEM_TABLE */
 #define RIO_TOKEN_SIZE              16u
 #define RIO_UUID_SIZE               16u
 #define RIO_DEFAULT_LOG             (1024u * 1024)  /* unacknowledged bytes */
@@ -252,6 +253,11 @@ enum {
 enum {
     RIO_MEM_DATA        = 1,    /* these bytes */
     RIO_MEM_FILL        = 2,    /* one byte, repeated */
+};
+
+/* "Shared memory": flags of an entry of MEM_TABLE */
+enum {
+    RIO_MEMORY_READONLY = 1 << 0,   /* the module must not write there */
 };
 
 /* "Doorbells": kind of a recipe, and of one of its steps */

@@ -23,6 +23,10 @@ struct RioTransport {
     QIOChannelSocket *ioc;
     int fd;                     /* of @ioc */
     char *peer;
+    bool accepts_files;         /* atomic */
+    bool got_files;             /* by the last receive */
+    unsigned num_files;
+    int files[RIO_TRANSPORT_FILES];     /* received, not taken */
 };
 
 static bool is_tcp(const QIOChannelSocket *ioc)
@@ -124,6 +128,7 @@ RioTransport *rio_transport_connect(const SocketAddress *addr,
 void rio_transport_free(RioTransport *t)
 {
     if (t) {
+        rio_transport_take_files(t, NULL);
         object_unref(OBJECT(t->ioc));
         g_free(t->peer);
         g_free(t);
@@ -175,11 +180,104 @@ ssize_t rio_transport_send(RioTransport *t, const struct iovec *iov, int n,
     return done >= 0 ? done : failed(t, "send to", errp);
 }
 
+/* --- file descriptors --- */
+
+bool rio_transport_passes_files(const RioTransport *t)
+{
+    return qio_channel_has_feature(QIO_CHANNEL(t->ioc),
+                                   QIO_CHANNEL_FEATURE_FD_PASS);
+}
+
+static ssize_t channel_result(const RioTransport *t, ssize_t done,
+                              Error **errp)
+{
+    if (done >= 0) {
+        return done;
+    }
+    if (done == QIO_CHANNEL_ERR_BLOCK) {
+        return RIO_TRANSPORT_AGAIN;
+    }
+    error_prepend(errp, "%s: ", t->peer);
+    return RIO_TRANSPORT_ERROR;
+}
+
+ssize_t rio_transport_send_files(RioTransport *t, const struct iovec *iov,
+                                 int n, const int *files, unsigned num,
+                                 Error **errp)
+{
+    return channel_result(t, qio_channel_writev_full(QIO_CHANNEL(t->ioc), iov,
+                                                     n, (int *)files, num, 0,
+                                                     errp), errp);
+}
+
+void rio_transport_accept_files(RioTransport *t)
+{
+    qatomic_set(&t->accepts_files, rio_transport_passes_files(t));
+}
+
+bool rio_transport_has_files(const RioTransport *t)
+{
+    return t->num_files;
+}
+
+bool rio_transport_got_files(RioTransport *t)
+{
+    bool got = t->got_files;
+
+    t->got_files = false;
+    return got;
+}
+
+unsigned rio_transport_take_files(RioTransport *t, int *files)
+{
+    unsigned n = t->num_files;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (files) {
+            files[i] = t->files[i];
+        } else {
+            close(t->files[i]);
+        }
+    }
+    t->num_files = 0;
+    return n;
+}
+
+/* What was not taken of the last ones goes when there are others */
+static ssize_t recv_files(RioTransport *t, void *buf, size_t size,
+                          Error **errp)
+{
+    struct iovec iov = { buf, size };
+    g_autofree int *files = NULL;
+    size_t n = 0;
+    ssize_t done = qio_channel_readv_full(QIO_CHANNEL(t->ioc), &iov, 1,
+                                          &files, &n, 0, errp);
+
+    if (n) {
+        rio_transport_take_files(t, NULL);
+        t->got_files = true;
+        for (size_t i = 0; i < n; i++) {
+            if (i < RIO_TRANSPORT_FILES) {
+                t->files[t->num_files++] = files[i];
+            } else {
+                close(files[i]);
+            }
+        }
+    }
+    return channel_result(t, done, errp);
+}
+
+/* --- receiving --- */
+
 ssize_t rio_transport_recv(RioTransport *t, void *buf, size_t size,
                            Error **errp)
 {
-    ssize_t done = recv(t->fd, buf, size, MSG_DONTWAIT);
+    ssize_t done;
 
+    if (qatomic_read(&t->accepts_files)) {
+        return recv_files(t, buf, size, errp);
+    }
+    done = recv(t->fd, buf, size, MSG_DONTWAIT);
     return done >= 0 ? done : failed(t, "receive from", errp);
 }
 
@@ -200,6 +298,12 @@ ssize_t rio_transport_poll(RioTransport *t, void *buf, size_t size,
     int fd = t->fd;
     ssize_t done;
 
+    if (qatomic_read(&t->accepts_files)) {
+        do {
+            done = recv_files(t, buf, size, errp);
+        } while (done == RIO_TRANSPORT_AGAIN && now_ns() < until_ns);
+        return done;
+    }
     do {
         for (int i = 0; i < POLLS; i++) {
             /* What is done besides the call delays what it will find */

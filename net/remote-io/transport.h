@@ -104,6 +104,40 @@ ssize_t rio_transport_poll(RioTransport *t, void *buf, size_t size,
  */
 int rio_transport_wait(RioTransport *t, int events, int64_t timeout_ns);
 
+/* --- file descriptors: Unix sockets only --- */
+
+/* Most that may go with one send, and that are kept of those received */
+#define RIO_TRANSPORT_FILES 16u
+
+/* Can they go along at all? */
+bool rio_transport_passes_files(const RioTransport *t);
+
+/* Like rio_transport_send(); @files go with the first byte and stay open */
+ssize_t rio_transport_send_files(RioTransport *t, const struct iovec *iov,
+                                 int n, const int *files, unsigned num,
+                                 Error **errp);
+
+/*
+ * Take those that the peer sends, from now on; any thread.  Without this the
+ * kernel closes them.  It costs a little with each receive.
+ */
+void rio_transport_accept_files(RioTransport *t);
+
+/**
+ * rio_transport_take_files: those that came with the last receive
+ * @files: room for RIO_TRANSPORT_FILES; they are the caller's now
+ *
+ * What is not taken is closed with the next ones, or by this.
+ * Returns: how many, 0 when none came.  @files NULL: close them.
+ */
+unsigned rio_transport_take_files(RioTransport *t, int *files);
+
+/* Did any come that were not taken? */
+bool rio_transport_has_files(const RioTransport *t);
+
+/* Did some come with the last receive?  True once */
+bool rio_transport_got_files(RioTransport *t);
+
 /* End the connection now; wakes whoever waits on it; any thread */
 void rio_transport_shutdown(RioTransport *t);
 

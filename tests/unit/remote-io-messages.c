@@ -227,14 +227,20 @@ static uint16_t rand_records(GRand *r, RioMessage *m, uint8_t *payload)
 
 static void rand_mem_table(GRand *r, RioMessage *m, uint8_t *payload)
 {
+    uint64_t at = 0;
+
     m->mem_table.count = below(r, RIO_MAX_MEMORY + 1);
     m->payload.len = m->mem_table.count * 32;
     for (uint32_t i = 0; i < m->mem_table.count; i++, payload += 32) {
-        put(payload, rand64(r) >> 2, 8);
-        put(payload + 8, 1 + (rand64(r) >> 2), 8);
+        uint64_t size = 1 + (rand64(r) >> 9);
+
+        at += rand64(r) >> 9;
+        put(payload, at, 8);
+        put(payload + 8, size, 8);
         put(payload + 16, rand64(r) >> 2, 8);
-        put(payload + 24, below(r, RIO_MAX_MEMORY), 4);
+        put(payload + 24, below(r, RIO_MAX_FILES), 4);
         put(payload + 28, below(r, 2), 4);
+        at += size;
     }
 }
 
