@@ -239,8 +239,14 @@ static bool conn_some_messages_locked(RiodConnection *conn)
         case RIO_NEXT_MESSAGE:
             trace_riod_message(conn->number, rio_op_name(m->op), m->ids.vm,
                                m->ids.module, m->seq, m->tag);
+            if (unlikely(m->files)) {
+                conn->files = riod_files_take(conn->transport);
+            }
             if (unlikely(!riod_deliver(conn, m, &err))) {
                 riod_connection_bad_locked(conn, &err);
+            }
+            if (unlikely(conn->files)) {
+                riod_files_free(g_steal_pointer(&conn->files));
             }
             break;
         case RIO_NEXT_NONE:
@@ -322,6 +328,15 @@ static void conn_rearm_tick(RiodConnection *conn)
     }
 }
 
+/* Nobody takes those any more that came with another message, or with none */
+static void conn_close_files(RiodConnection *conn)
+{
+    if (rio_transport_has_files(conn->transport) &&
+        !rio_link_files_pending(conn->link)) {
+        rio_transport_take_files(conn->transport, NULL);
+    }
+}
+
 /* Handle what conn_receive() found.  False when the connection is over. */
 static bool conn_handle(RiodConnection *conn)
 {
@@ -331,8 +346,12 @@ static bool conn_handle(RiodConnection *conn)
     qemu_mutex_lock(&conn->lock);
     if (likely(conn->rx_ready)) {
         rio_link_received(conn->link, conn->rx_ready, rio_transport_now_ms());
+        if (unlikely(rio_transport_got_files(conn->transport))) {
+            rio_link_received_files(conn->link, conn->rx_ready);
+        }
         conn->rx_ready = 0;
         conn_messages_locked(conn);
+        conn_close_files(conn);
     }
     if (unlikely(conn->rx_failed)) {
         conn->closing = true;
@@ -611,14 +630,15 @@ static void conn_close(RiodConnection *conn)
 
 /* --- the main loop's side --- */
 
-static RioLink *conn_new_link(void)
+static RioLink *conn_new_link(const RioTransport *t)
 {
     RioLinkConfig config = {
         .side = RIO_SIDE_SERVER,
         .role = RIO_ROLE_SERVER,
         .name = riod_config.server_name,
         .software = "remote-io-server " QEMU_FULL_VERSION,
-        .caps = RIO_CAP_RESUME | RIO_CAP_DMA | RIO_CAP_RECIPES,
+        .caps = RIO_CAP_RESUME | RIO_CAP_DMA | RIO_CAP_RECIPES |
+                (rio_transport_passes_files(t) ? RIO_CAP_SHM : 0),
         .server_id = riod_config.server_id,
     };
 
@@ -693,7 +713,7 @@ void riod_connection_new(QIOChannelSocket *ioc)
     conn->number = ++last_number;
     conn->peer = g_strdup(rio_transport_peer(transport));
     conn->transport = transport;
-    conn->link = conn_new_link();
+    conn->link = conn_new_link(transport);
     conn->home = riod_home_default();
     conn->spin_credit = SPIN_CREDIT_MAX;
     qemu_mutex_init(&conn->lock);

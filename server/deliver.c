@@ -51,6 +51,7 @@ static void say_gone(RiodConnection *conn, const RioMessage *m,
 typedef struct RouteTask {
     RiodTask task;
     RiodSession *session;
+    RiodFiles *files;
     RioMessage message;
     uint8_t payload[];
 } RouteTask;
@@ -64,10 +65,13 @@ static void queue_left_locked(RiodConnection *conn, RiodSession *s)
     }
 }
 
-static void dispatch_locked(RiodSession *s, const RioMessage *m)
+static void dispatch_locked(RiodSession *s, const RioMessage *m,
+                            const RiodFiles *files)
 {
-    if (m->op == RIO_OP_DETACH) {
+    if (unlikely(m->op == RIO_OP_DETACH)) {
         riod_detach(s, m);
+    } else if (unlikely(m->op == RIO_OP_MEM_TABLE)) {
+        riod_share_table(s, m, files);
     } else {
         riod_route(s, m);
     }
@@ -82,11 +86,12 @@ static void route_task_run(RiodTask *task)
     WITH_QEMU_LOCK_GUARD(&conn->lock) {
         queue_left_locked(conn, s);
         if (!s->ended) {
-            dispatch_locked(s, &t->message);
+            dispatch_locked(s, &t->message, t->files);
             riod_connection_send_locked(conn);
         }
     }
     riod_session_unref(s);
+    riod_files_free(t->files);
     g_free(t);
 }
 
@@ -97,6 +102,7 @@ static void hand_over(RiodConnection *conn, RiodSession *s,
 
     t->task.run = route_task_run;
     t->session = riod_session_ref(s);
+    t->files = g_steal_pointer(&conn->files);
     t->message = *m;
     t->message.payload.data = t->payload;
     if (m->payload.len) {
@@ -156,7 +162,7 @@ static bool session_message(RiodConnection *conn, RiodSession *s,
     switch (rio_session_receive(s->rio, m, err)) {
     case RIO_RECEIVE_DELIVER:
         if (likely(s->inst->home == conn->home && !s->queued)) {
-            dispatch_locked(s, m);
+            dispatch_locked(s, m, conn->files);
         } else {
             hand_over(conn, s, m);
         }

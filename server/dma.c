@@ -147,6 +147,9 @@ static bool slice_try(RiodSession *s, const Slice *slice)
     if (riod_session_log_room_locked(s, slice_size(slice)) &&
         riod_session_push_recipes_locked(s) && slice_send_locked(s, slice)) {
         s->unsent = true;
+        if (slice->op == RIO_OP_DMA_WRITE) {
+            s->unfenced = rio_session_sent(s->rio);
+        }
         return true;
     }
     s->want_room = true;
@@ -388,6 +391,28 @@ static int coroutine_fn read_gaps(RiodSession *s, RiodJob *job,
     return ret ?: read.error;
 }
 
+/*
+ * Task.  Memory has become shared while writes were on their way as messages.
+ * Wait once until they have happened; a read does not pass them.  Tasks that
+ * come meanwhile wait, too, so that it is the last one.
+ */
+static void coroutine_fn share_fence(RiodSession *s, RiodJob *job,
+                                     const RioModuleSegment *seg)
+{
+    uint8_t byte;
+    RiodGap gap = { seg->addr, &byte, 1 };
+    uint64_t behind;
+
+    qemu_co_mutex_lock(&s->fence_lock);
+    if (s->fence) {
+        behind = s->unfenced;
+        read_gaps(s, job, &gap, 1);
+        s->unfenced = s->unfenced == behind ? 0 : s->unfenced;
+        s->fence = false;
+    }
+    qemu_co_mutex_unlock(&s->fence_lock);
+}
+
 /* What did not come along with a doorbell */
 static GArray *read_pieces(RiodSession *s, RiodJob *job,
                            const RioModuleSegment *segs, unsigned n,
@@ -433,8 +458,13 @@ int riod_dma_read(RioDevice *dev, unsigned client,
         return ret;
     }
     if (check_segments(inst, segs, n)) {
+        if (unlikely(s->fence)) {
+            share_fence(s, job, segs);
+        }
         gaps = read_pieces(s, job, segs, n, buf);
-        if (gaps->len) {
+        if (gaps->len &&
+            !riod_share_access(s, (const RiodGap *)gaps->data, gaps->len,
+                               false, &ret)) {
             ret = read_gaps(s, job, (const RiodGap *)gaps->data, gaps->len);
         }
         g_array_free(gaps, true);
@@ -480,12 +510,17 @@ int riod_dma_write(RioDevice *dev, unsigned client,
         return ret;
     }
     if (check_segments(inst, segs, n)) {
+        if (unlikely(s->fence)) {
+            share_fence(s, job, segs);
+        }
         gaps = g_new(RiodGap, n);
         for (unsigned i = 0; i < n; i++) {
             gaps[i] = (RiodGap) { segs[i].addr, from, segs[i].len };
             from += segs[i].len;
         }
-        ret = write_gaps(s, job, gaps, n);
+        if (!riod_share_access(s, gaps, n, true, &ret)) {
+            ret = write_gaps(s, job, gaps, n);
+        }
     } else {
         ret = -EFAULT;
     }

@@ -48,6 +48,8 @@ typedef struct RiodDoorbell RiodDoorbell;
 typedef struct RiodRecipe RiodRecipe;
 typedef struct RiodReadMessage RiodReadMessage;
 typedef struct RiodCall RiodCall;
+typedef struct RiodShare RiodShare;
+typedef struct RiodFiles RiodFiles;
 
 /* Requests that one session may have without an answer */
 #define RIOD_MAX_OUTSTANDING 64u
@@ -266,6 +268,7 @@ struct RiodConnection {
     bool left;                  /* the peer said it will not come back */
     RiodHome *move_to;          /* wanted */
     RioMessage message;         /* the one that is being handled */
+    RiodFiles *files;           /* that came with it, or NULL */
     RiodRate rate;
 
     QLIST_ENTRY(RiodConnection) node;   /* tables' lock */
@@ -339,6 +342,9 @@ typedef struct RiodDmaStats {
     uint64_t doorbells;
     uint64_t doorbell_bytes;    /* that came along with them ... */
     uint64_t doorbell_used;     /* ... and that the module read */
+    uint64_t shared_bytes;      /* guest memory that is mapped now */
+    uint64_t shared_accesses;   /* to it, without a message */
+    uint64_t shared_access_bytes;
 } RiodDmaStats;
 
 struct RiodSession {
@@ -383,6 +389,13 @@ struct RiodSession {
     unsigned num_reads;
     uint32_t read_bytes;
     uint32_t next_tag;
+
+    /* Home only: memory that the client shares */
+    RiodShare *share;           /* NULL = none */
+    uint64_t unfenced;          /* last write that went as a message, until
+                                   it is known to have happened; 0 = none */
+    bool fence;                 /* wait for it before @share is used */
+    CoMutex fence_lock;
 
     /* Home only: what came along with doorbells */
     QTAILQ_HEAD(, RiodDoorbell) doorbells;
@@ -643,6 +656,37 @@ void riod_dma_end(RiodSession *s);
 
 /* The module called a task's function @call from elsewhere */
 void riod_complain_not_task(RiodInstance *inst, const char *call);
+
+/* ------------------------------------------------------------ share.c */
+
+/* Descriptors that came with a message */
+struct RiodFiles {
+    unsigned num;
+    int fd[RIO_TRANSPORT_FILES];
+};
+
+RiodFiles *riod_files_take(RioTransport *t);
+void riod_files_free(RiodFiles *files);         /* NULL-safe, closes */
+
+/* Main loop, once */
+void riod_share_init(void);
+
+/* Home, lock of s->conn held: a MEM_TABLE; @files are the caller's */
+void riod_share_table(RiodSession *s, const RioMessage *m,
+                      const RiodFiles *files);
+
+/* Home.  Use it no more: unmap */
+void riod_share_drop(RiodSession *s);
+
+/**
+ * riod_share_access: home.  Read or write guest memory without a message
+ * @ret: 0, or what to fail with
+ *
+ * Returns: false when not all of it is shared, or when it must not pass what
+ * went as messages before; nothing was done then.
+ */
+bool riod_share_access(RiodSession *s, const RiodGap *gaps, unsigned n,
+                       bool write, int *ret);
 
 /* ----------------------------------------------------------- pieces.c */
 

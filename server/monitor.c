@@ -57,6 +57,9 @@ static RemoteIOSession *riod_monitor_session(const RiodSession *s)
     out->doorbells = qatomic_read(&s->stats.doorbells);
     out->doorbell_bytes = qatomic_read(&s->stats.doorbell_bytes);
     out->doorbell_bytes_used = qatomic_read(&s->stats.doorbell_used);
+    out->shared_memory = qatomic_read(&s->stats.shared_bytes);
+    out->shared_accesses = qatomic_read(&s->stats.shared_accesses);
+    out->shared_bytes = qatomic_read(&s->stats.shared_access_bytes);
     return out;
 }
 

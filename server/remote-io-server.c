@@ -81,6 +81,7 @@ static void bring_up(void)
     bdrv_init();
     monitor_init_globals();
     riod_monitor_init();
+    riod_share_init();
     if (!trace_init_backends()) {
         exit(EXIT_FAILURE);
     }

@@ -232,6 +232,13 @@ static void session_reply_attached(RiodSession *s, const RioMessage *attach)
     riod_connection_control_locked(s->conn, &m);
 }
 
+static void session_accept_files(const RiodSession *s, RiodConnection *conn)
+{
+    if (s->caps & RIO_CAP_SHM) {
+        rio_transport_accept_files(conn->transport);
+    }
+}
+
 static RiodSession *session_new(RiodInstance *inst, unsigned slot,
                                 RiodConnection *conn, RiodVM *vm)
 {
@@ -254,6 +261,7 @@ static RiodSession *session_new(RiodInstance *inst, unsigned slot,
     QTAILQ_INIT(&s->doorbells);
     qemu_co_mutex_init(&s->gate);
     qemu_co_mutex_init(&s->credit);
+    qemu_co_mutex_init(&s->fence_lock);
     s->irqs.messages = bitmap_new(riod_instance_vectors(inst));
     return s;
 }
@@ -283,6 +291,7 @@ RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
     s->caps = attach->attach.caps & rio_link_caps(conn->link);
     s->log_limit = s->caps & RIO_CAP_DMA ? RIOD_DMA_LOG : RIO_DEFAULT_LOG;
     rio_session_start(s->rio, &s->ids, 1, token, s->log_limit);
+    session_accept_files(s, conn);
     session_put_in_tables(s);
     session_reply_attached(s, attach);
     rio_link_add_session(conn->link, s->rio);
@@ -353,6 +362,7 @@ void riod_session_end(RiodSession *s, uint8_t status, const char *reason)
     trace_riod_session_end(inst->id, s->client->name, s->vm->name, s->device,
                            reason ?: "");
     riod_dma_end(s);
+    riod_share_drop(s);
     riod_doorbells_clear(s);
     if (inst->type->detach) {
         inst->type->detach(&inst->dev, inst->state, s->slot);
@@ -379,6 +389,7 @@ void riod_session_lost(RiodSession *s, RiodConnection *conn)
     if (s->ended || s->conn != conn) {
         return;
     }
+    riod_share_drop(s);         /* who cannot ask for it back has it back */
     if (s->broken || !riod_config.lease_ms) {
         riod_session_end(s, RIO_STATUS_LIMIT, NULL);
         return;
@@ -471,6 +482,8 @@ static bool session_take_over(RiodSession *s, RiodConnection *old,
         refuse_resume(conn, resume, &err);
         return false;
     }
+    riod_share_drop(s);         /* a table ends with its connection */
+    session_accept_files(s, conn);
     session_move_queue(s, old, conn);
     there = session_leave_locked(s, old);
     rio_message_init(&m, RIO_OP_RESUME_REPLY, 0, resume->tag);
