@@ -65,7 +65,8 @@ static void host_uuid(uint8_t *uuid)
 /* A PCI function can be a bus master, and a doorbell may take data along */
 static uint64_t capabilities(RemoteIOCore *s)
 {
-    return RIO_CAP_RESUME | (s->pci ? RIO_CAP_DMA | RIO_CAP_RECIPES : 0);
+    return RIO_CAP_RESUME | (s->pci ? RIO_CAP_DMA | RIO_CAP_RECIPES : 0) |
+           (s->share.enabled ? RIO_CAP_SHM : 0);
 }
 
 static RioLink *new_link(RemoteIOCore *s)
@@ -263,6 +264,11 @@ bool remote_io_attach(RemoteIOCore *s, RemoteIOConn *conn,
     }
     if (m.status != RIO_STATUS_OK) {
         attach_error(s, &m, errp);
+        return false;
+    }
+    if (s->share.enabled && !(m.attached.caps & RIO_CAP_SHM)) {
+        error_setg(errp, "server %s does not take the memory of module '%s': "
+                   "leave out share-memory=on", s->server_text, s->module);
         return false;
     }
     out->ids = m.ids;

@@ -199,6 +199,13 @@ static bool check_properties(RemoteIOCore *s, Error **errp)
                    "did");
         return false;
     }
+    if (s->share.enabled && s->server->type != SOCKET_ADDRESS_TYPE_UNIX) {
+        g_autofree char *text = rio_address_text(s->server);
+
+        error_setg(errp, "share-memory=on: memory can be shared over "
+                   "server=unix:PATH only, not over %s", text);
+        return false;
+    }
     return check_string("module", s->module, errp) &&
            check_string("server-id", s->server_id, errp) &&
            check_string("client-id", s->client_id, errp) &&
@@ -358,7 +365,8 @@ bool remote_io_core_realize(RemoteIOCore *s, uint8_t bus, Error **errp)
         return false;
     }
     fill_defaults(s);
-    if (!open_fds(s, errp) || !block_migration(s, errp) ||
+    if (!remote_io_share_check(s, errp) || !open_fds(s, errp) ||
+        !block_migration(s, errp) ||
         !attach(s, bus, errp)) {
         remote_io_core_unrealize(s);
         return false;
@@ -377,6 +385,7 @@ bool remote_io_core_realize(RemoteIOCore *s, uint8_t bus, Error **errp)
     qemu_thread_create(&s->thread, "remote-io", remote_io_thread, s,
                        QEMU_THREAD_JOINABLE);
     s->thread_started = true;
+    remote_io_share_start(s);
     return true;
 }
 
@@ -444,6 +453,7 @@ static void close_session(RemoteIOCore *s)
 void remote_io_core_unrealize(RemoteIOCore *s)
 {
     remote_io_list_remove(s);
+    remote_io_share_stop(s);
     if (s->vmstate_change) {
         expel_accesses(s);
         qemu_del_vm_change_state_handler(s->vmstate_change);

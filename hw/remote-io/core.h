@@ -18,6 +18,7 @@
  *   loss.c        who waits too long, and what the policy does about it
  *   dma.c         the module's reads and writes of guest memory
  *   recipe.c      what a doorbell takes along
+ *   share.c       guest memory that the server may map (same host)
  *   irq.c         the only file that drives lines and messages
  *   stats.c       counters; monitor.c: query-remote-io
  *   core.c        properties, plug, reset, unplug
@@ -48,6 +49,7 @@ typedef struct RemoteIOCore RemoteIOCore;
 typedef struct RemoteIORecipes RemoteIORecipes;
 typedef struct RemoteIOBell RemoteIOBell;
 typedef struct RemoteIOOwed RemoteIOOwed;
+typedef struct RemoteIOTable RemoteIOTable;
 
 /* Histogram: 8 buckets for each power of two nanoseconds */
 #define REMOTE_IO_BUCKETS (8 * 48)
@@ -152,6 +154,26 @@ typedef struct RemoteIODma {
     uint64_t unreported;
 } RemoteIODma;
 
+/* Guest memory that the server may map; see share.c */
+typedef struct RemoteIOShare {
+    bool enabled;               /* property; constant once realized */
+    MemoryListener listener;
+    bool listening;             /* BQL */
+    bool logging;               /* BQL: dirty pages are being logged */
+    RemoteIOTable *all;         /* BQL: what could be shared */
+    RemoteIOTable *next;        /* BQL: the same, in the making */
+
+    /* lock: */
+    RemoteIOTable *table;       /* what the server shall have, or NULL */
+    uint32_t wanted;            /* number of @table, from 1 */
+    uint32_t sent;              /* number of the last one sent */
+    uint32_t answered;          /* number of the last one answered */
+    bool lent;                  /* a server may have memory mapped */
+    bool active;                /* @sent is in use and not empty; also read
+                                   without lock */
+    RemoteIOWaiter *waiter;     /* wants to hear of an answer */
+} RemoteIOShare;
+
 struct RemoteIOCore {
     /* Properties; constant once realized */
     SocketAddress *server;
@@ -207,6 +229,7 @@ struct RemoteIOCore {
     bool reset_owed;            /* RESET found no room in the log */
 
     RemoteIODma dma;
+    RemoteIOShare share;        /* see there */
     RemoteIORecipes *recipes;
     unsigned num_recipes;       /* also read without lock */
 
@@ -397,6 +420,24 @@ void remote_io_recipes_finalize(RemoteIOCore *s);
  * Returns: false when there is nothing to come along; it is not sent then.
  */
 bool remote_io_doorbell(RemoteIOCore *s, const RioWrite *w);
+
+/*
+ * share.c: BQL.  Nothing happens where the property is off.  @check: can this
+ * machine's memory be shared?  @stop takes back what the server has.
+ */
+bool remote_io_share_check(RemoteIOCore *s, Error **errp);
+void remote_io_share_start(RemoteIOCore *s);
+void remote_io_share_stop(RemoteIOCore *s);
+/* Send the table, if it was not sent and the one before is answered */
+void remote_io_share_submit_locked(RemoteIOCore *s);
+/* A new connection: the server has let go of what it had */
+void remote_io_share_forget_locked(RemoteIOCore *s);
+/* A MEM_TABLE_REPLY.  Returns: false when nobody asked for it */
+bool remote_io_share_reply_locked(RemoteIOCore *s, const RioMessage *m);
+/* Descriptors to send along with the MEM_TABLE that is queued */
+const int *remote_io_share_files_locked(RemoteIOCore *s, unsigned *num);
+/* Bytes that the server uses now */
+uint64_t remote_io_share_bytes_locked(RemoteIOCore *s);
 
 /* irq.c */
 void remote_io_irq_level_locked(RemoteIOCore *s, unsigned line, bool level);

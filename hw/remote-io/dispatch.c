@@ -151,6 +151,8 @@ static bool deliver(RemoteIOCore *s, const RioMessage *m)
         return remote_io_dma_read_locked(s, m);
     case RIO_OP_DMA_WRITE:
         return remote_io_dma_write_locked(s, m);
+    case RIO_OP_MEM_TABLE_REPLY:
+        return remote_io_share_reply_locked(s, m);
     case RIO_OP_RECIPE:
         return remote_io_recipe_locked(s, m);
     case RIO_OP_RESET_REPLY:

@@ -136,9 +136,10 @@ static bool store_all(RemoteIOCore *s, const RioMessage *m, RioSegment *bad)
 
 /* ---- around it --------------------------------------------------------- */
 
-static void begin(RemoteIOCore *s)
+static void begin(RemoteIOCore *s, const RioMessage *m)
 {
     s->dma.busy = true;
+    rio_session_hold(s->session, m->length);
     remote_io_unlock(s);
 }
 
@@ -146,6 +147,7 @@ static void end(RemoteIOCore *s, bool ok, const RioMessage *m)
 {
     remote_io_lock(s);
     s->dma.busy = false;
+    rio_session_release(s->session, m->length);
     s->stats.dma_bytes += ok ? m->dma.total : 0;
     if (!s->conn || s->detaching) {
         qemu_cond_broadcast(&s->idle);
@@ -262,7 +264,7 @@ bool remote_io_dma_read_locked(RemoteIOCore *s, const RioMessage *m)
         s->dma.buf = g_malloc(RIO_MAX_DMA);
     }
     s->stats.dma_reads++;
-    begin(s);
+    begin(s, m);
     ok = fetch_all(s, m, s->dma.buf, &bad);
     end(s, ok, m);
     trace_remote_io_dma(s->name, "read", m->dma.count, m->dma.total, ok);
@@ -322,7 +324,7 @@ bool remote_io_dma_write_locked(RemoteIOCore *s, const RioMessage *m)
         return false;
     }
     s->stats.dma_writes++;
-    begin(s);
+    begin(s, m);
     ok = store_all(s, m, &bad);
     end(s, ok, m);
     trace_remote_io_dma(s->name, "write", m->dma.count, m->dma.total, ok);

@@ -84,6 +84,7 @@ void remote_io_conn_lost_locked(RemoteIOCore *s, const char *reason)
         rio_session_lost(s->session);
     }
     s->conn = NULL;
+    qatomic_set(&s->share.active, false);
     s->armed = 0;
     s->tx_blocked = false;
     g_free(s->lost_reason);
@@ -99,6 +100,20 @@ void remote_io_conn_lost_locked(RemoteIOCore *s, const char *reason)
     remote_io_kick(s);
 }
 
+static ssize_t send_some(RemoteIOCore *s, const struct iovec *iov, int n,
+                         Error **errp)
+{
+    const int *files;
+    unsigned num;
+
+    if (unlikely(rio_link_tx_files(s->conn->link))) {
+        files = remote_io_share_files_locked(s, &num);
+        return rio_transport_send_files(s->conn->transport, iov, n, files,
+                                        num, errp);
+    }
+    return rio_transport_send(s->conn->transport, iov, n, errp);
+}
+
 void remote_io_flush_locked(RemoteIOCore *s)
 {
     Error *err = NULL;
@@ -109,7 +124,7 @@ void remote_io_flush_locked(RemoteIOCore *s)
 
     while (s->conn && (n = rio_link_tx(s->conn->link, iov,
                                        ARRAY_SIZE(iov))) > 0) {
-        sent = rio_transport_send(s->conn->transport, iov, n, &err);
+        sent = send_some(s, iov, n, &err);
         if (sent == RIO_TRANSPORT_AGAIN) {
             blocked = true;
             break;

@@ -105,7 +105,8 @@ static void print_traffic(Monitor *mon, const RemoteIOStats *st)
                    PRIu64 " bytes, %" PRIu64 " refused\n", st->dma_reads,
                    st->dma_writes, st->dma_bytes, st->dma_refused);
     monitor_printf(mon, "  doorbells with data: %" PRIu64 ", %" PRIu64
-                   " bytes\n", st->doorbells, st->doorbell_bytes);
+                   " bytes; memory shared: %" PRIu64 " bytes\n",
+                   st->doorbells, st->doorbell_bytes, st->shared_memory);
 }
 
 static void hmp_info_remote_io(Monitor *mon, const QDict *qdict)

@@ -194,6 +194,8 @@ static void remote_io_pci_finalize(Object *obj)
 
 static const Property remote_io_pci_properties[] = {
     DEFINE_REMOTE_IO_PROPERTIES(RemoteIOPCIState, core),
+    DEFINE_PROP_BOOL("share-memory", RemoteIOPCIState, core.share.enabled,
+                     false),
 };
 
 static void remote_io_pci_class_init(ObjectClass *klass, void *data)

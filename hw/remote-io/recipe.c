@@ -361,7 +361,9 @@ static uint32_t gather(RemoteIOCore *s, Bell *b, const Recipe *r,
 
     b->num_segs = 0;
     b->len = 0;
-    b->max = MIN(r->max_bytes, MAX_BYTES);
+    /* What the server reads for itself need not come along */
+    b->max = qatomic_read(&s->share.active) ? 0 :
+             MIN(r->max_bytes, MAX_BYTES);
     smp_mb();
     if (r->index_address) {
         if (!take(s, b, 0, r->index_address, r->index_size)) {

@@ -132,5 +132,6 @@ RemoteIOStats *remote_io_stats_get_locked(RemoteIOCore *s)
     r->dma_refused = c->dma_refused;
     r->doorbells = c->doorbells;
     r->doorbell_bytes = c->doorbell_bytes;
+    r->shared_memory = remote_io_share_bytes_locked(s);
     return r;
 }

@@ -55,6 +55,8 @@ void remote_io_install_locked(RemoteIOCore *s, RemoteIOConn *conn)
     g_clear_pointer(&s->lost_reason, g_free);
     epoll_ctl(s->epfd, EPOLL_CTL_ADD, rio_transport_fd(conn->transport), &ev);
     rio_link_add_session(conn->link, s->session);
+    remote_io_share_forget_locked(s);
+    remote_io_share_submit_locked(s);
     remote_io_arm_locked(s);
 }
 
