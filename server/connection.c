@@ -412,7 +412,8 @@ static void conn_ready(void *opaque)
             return;
         }
     } while (--turns && conn_spin(conn));
-    if (unlikely(rio_link_state(conn->link) != conn->tick_state)) {
+    if (unlikely(rio_link_pinged(conn->link) ||
+                 rio_link_state(conn->link) != conn->tick_state)) {
         conn->tick_state = rio_link_state(conn->link);
         conn_rearm_tick(conn);
     }

@@ -18,8 +18,13 @@
 #include "core.h"
 #include "trace.h"
 
-/* Keep-alive that makes less than two wake-ups a second */
-#define KEEPALIVE_MS 1500
+/*
+ * Each interval wakes this end twice, for a PING and its PONG, and the other
+ * end once: together less than two wake-ups a second.  Three silent intervals
+ * end before the default loss-timeout does, so that there is time to find a
+ * way around a dead link.
+ */
+#define KEEPALIVE_MS 1600
 
 /* Granularity at which a blocking step looks whether it is still wanted */
 #define SLICE_NS (20 * SCALE_MS)

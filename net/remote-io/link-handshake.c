@@ -187,6 +187,7 @@ static RioNextResult on_ping(RioLink *l, RioMessage *m, RioError *err)
         rio_link_set_state(l, RIO_LINK_CLOSED);
         return RIO_NEXT_BAD;
     }
+    l->pinged = true;
     m->op = RIO_OP_PONG;
     rio_link_queue(l, m);
     return RIO_NEXT_NONE;

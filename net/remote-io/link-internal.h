@@ -76,6 +76,7 @@ struct RioLink {
     int64_t last_ping_ms;
     int64_t sweep_ms;           /* last look at @recent */
     uint64_t cookie;
+    bool pinged;                /* since rio_link_pinged() was last asked */
 
     RioLinkStats stats;
 };

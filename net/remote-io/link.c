@@ -441,3 +441,11 @@ bool rio_link_tick(RioLink *l, int64_t now_ms, int64_t *next_ms,
     }
     return true;
 }
+
+bool rio_link_pinged(RioLink *l)
+{
+    bool pinged = l->pinged;
+
+    l->pinged = false;
+    return pinged;
+}

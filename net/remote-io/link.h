@@ -196,4 +196,10 @@ bool rio_link_tick(RioLink *l, int64_t now_ms, int64_t *next_ms,
                    RioError *err)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/*
+ * True once after each PING: an owner that calls rio_link_tick() then, awake
+ * as it is, need not be woken by a timer while the peer is idle.
+ */
+bool rio_link_pinged(RioLink *l);
+
 #endif /* NET_REMOTE_IO_LINK_H */

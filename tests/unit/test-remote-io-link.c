@@ -509,6 +509,33 @@ static void test_idle_link_lives_for_ever(void)
     free_wire(&w);
 }
 
+static void test_pings_keep_the_servers_timer_from_firing(void)
+{
+    Wire w = new_ready();
+    int64_t client_at, server_at;
+    RioMessage m;
+    int pings = 0;
+
+    g_assert_false(rio_link_pinged(w.server));
+    g_assert_true(tick(w.server, w.now, &server_at));
+    while (w.now < 100 * INTERVAL) {
+        g_assert_true(tick(w.client, w.now, &client_at));
+        carry(&w, w.client, w.server);
+        g_assert_cmpint(next(w.server, &m), ==, RIO_NEXT_NONE);
+        if (rio_link_pinged(w.server)) {
+            g_assert_true(tick(w.server, w.now, &server_at));
+            pings++;
+        }
+        g_assert_false(rio_link_pinged(w.server));
+        carry(&w, w.server, w.client);
+        g_assert_cmpint(next(w.client, &m), ==, RIO_NEXT_NONE);
+        g_assert_cmpint(client_at, <, server_at);
+        w.now = client_at;
+    }
+    g_assert_cmpint(pings, >=, 98);
+    free_wire(&w);
+}
+
 static void test_silent_server_is_found_dead(void)
 {
     Wire w = new_ready();
@@ -606,6 +633,8 @@ int main(int argc, char **argv)
     T("bye-text-is-fit-for-the-wire", test_bye_text_is_fit_for_the_wire);
     T("violation-is-told-to-the-peer", test_violation_is_told_to_the_peer);
     T("idle-link-lives-for-ever", test_idle_link_lives_for_ever);
+    T("pings-keep-the-servers-timer-from-firing",
+      test_pings_keep_the_servers_timer_from_firing);
     T("silent-server-is-found-dead", test_silent_server_is_found_dead);
     T("silent-client-is-found-dead-one-interval-later",
       test_silent_client_is_found_dead_one_interval_later);
