@@ -8,11 +8,6 @@
  * together.  The first access that waits leads: it polls the socket for as
  * long as that paid off lately, then sleeps on it, and hands replies of others
  * to them.  The others follow: they wait to be told, or to lead.
- *
- * While loads come without a pause ("busy") the device's thread leaves the
- * socket alone, so that it is not woken by replies that an access takes;
- * while posted stores do ("burst") they are collected in the session's log,
- * and sent by the thread's tick at the latest.
  */
 
 #include "qemu/osdep.h"
@@ -22,18 +17,8 @@
 #include "core.h"
 #include "trace.h"
 
-/* A load that follows the last one within this time is in a run */
-#define BUSY_GAP_NS (20 * SCALE_US)
-#define BUSY_RUN 64
-
-/* The same for posted stores */
-#define BURST_GAP_NS (10 * SCALE_US)
-#define BURST_RUN 8
-#define BURST_BYTES 2048
-
-/* Waits that polling did not end before it is given up, and retried */
-#define SPIN_MISSES 4
-#define SPIN_RETRY 32
+/* What is given up is the rest of a time slice: look for a while after that */
+#define YIELD_NS (10 * SCALE_US)
 
 /* Granularity at which a sleeping access looks at the state of the machine */
 #define SLICE_NS (10 * SCALE_MS)
@@ -41,35 +26,50 @@
 /* An access that waits longer must not hold up the rest of QEMU */
 #define PARK_NS (200 * SCALE_MS)
 
-static int64_t spin_budget(RemoteIOCore *s)
+/*
+ * Poll for what comes next, and after a while give up the processor now and
+ * then.  Returns: true when something came or the connection ended.
+ */
+static bool lead_polling(RemoteIOCore *s, RemoteIOConn *conn,
+                         const RemoteIOPatience *p)
 {
-    if (s->spin_misses < SPIN_MISSES || ++s->spin_skipped >= SPIN_RETRY) {
-        s->spin_skipped = 0;
-        return REMOTE_IO_SPIN_NS;
+    int64_t until = p->spin_until_ns;
+    int64_t now;
+
+    while (!remote_io_receive_locked(s, conn, until)) {
+        now = remote_io_now_ns();
+        if (now >= p->yield_until_ns) {
+            return false;
+        }
+        remote_io_unlock(s);
+        sched_yield();
+        remote_io_lock(s);
+        until = now + YIELD_NS;
     }
-    return 0;
+    return true;
 }
 
-/* A wait ended after @ns: learn whether polling would do the next time */
-static void spin_learn(RemoteIOCore *s, int64_t ns, bool slept)
+/* Sleep until something comes, or there is room to send what waits */
+static void lead_sleeping(RemoteIOCore *s, RemoteIOConn *conn, int64_t ns)
 {
-    if (!slept) {
-        s->stats.spins++;
-    }
-    if (ns < REMOTE_IO_SPIN_NS) {
-        s->spin_misses = 0;
-    } else if (s->spin_misses < SPIN_MISSES) {
-        s->spin_misses++;
+    int events = G_IO_IN | (s->tx_blocked ? G_IO_OUT : 0);
+
+    remote_io_unlock(s);
+    events = rio_transport_wait(conn->transport, events, ns);
+    remote_io_lock(s);
+    s->stats.vcpu_wakeups++;
+    if (!conn->dead && (events & G_IO_OUT)) {
+        remote_io_flush_locked(s);
     }
 }
 
 /* Lead: receive until @w is done.  Returns: true when this slept. */
 static bool lead(RemoteIOCore *s, RemoteIOWaiter *w, int64_t until_ns,
-                 int64_t spin_until_ns)
+                 const RemoteIOPatience *p)
 {
     RemoteIOConn *conn = s->conn;
+    bool polls = p && p->spin_until_ns;
     bool slept = false;
-    int events;
 
     conn->refs++;
     s->leader = w;
@@ -77,7 +77,9 @@ static bool lead(RemoteIOCore *s, RemoteIOWaiter *w, int64_t until_ns,
     while (!w->done && !conn->dead) {
         int64_t left;
 
-        if (remote_io_receive_locked(s, conn, spin_until_ns)) {
+        /* Where it is not to be expected, do not even look */
+        if (polls ? lead_polling(s, conn, p)
+                  : slept && remote_io_receive_locked(s, conn, 0)) {
             if (!w->done && remote_io_irq_pending(s)) {
                 remote_io_kick(s);      /* they must not wait for @w */
             }
@@ -87,16 +89,9 @@ static bool lead(RemoteIOCore *s, RemoteIOWaiter *w, int64_t until_ns,
         if (left <= 0) {
             break;
         }
-        events = G_IO_IN | (s->tx_blocked ? G_IO_OUT : 0);
-        remote_io_unlock(s);
-        events = rio_transport_wait(conn->transport, events, left);
-        remote_io_lock(s);
-        s->stats.vcpu_wakeups++;
+        lead_sleeping(s, conn, left);
         slept = true;
-        spin_until_ns = 0;
-        if (!conn->dead && (events & G_IO_OUT)) {
-            remote_io_flush_locked(s);
-        }
+        polls = false;
     }
     remote_io_conn_unref_locked(s, conn);
     return slept;
@@ -104,8 +99,9 @@ static bool lead(RemoteIOCore *s, RemoteIOWaiter *w, int64_t until_ns,
 
 /* Follow: wait to be told.  Returns: true when this slept. */
 static bool follow(RemoteIOCore *s, RemoteIOWaiter *w, int64_t until_ns,
-                   int64_t spin_until_ns)
+                   const RemoteIOPatience *p)
 {
+    int64_t spin_until_ns = p ? p->spin_until_ns : 0;
     int64_t left;
 
     if (s->leader) {
@@ -153,16 +149,16 @@ static void resign(RemoteIOCore *s, RemoteIOWaiter *w)
 }
 
 bool remote_io_wait_slice_locked(RemoteIOCore *s, RemoteIOWaiter *w,
-                                 int64_t until_ns, int64_t spin_until_ns)
+                                 int64_t until_ns, const RemoteIOPatience *p)
 {
     bool slept;
 
     if (s->conn && (!s->leader || s->leader == w)) {
-        slept = lead(s, w, until_ns, spin_until_ns);
+        slept = lead(s, w, until_ns, p);
         resign(s, w);
     } else {
         resign(s, w);
-        slept = follow(s, w, until_ns, spin_until_ns);
+        slept = follow(s, w, until_ns, p);
     }
     return slept;
 }
@@ -187,16 +183,16 @@ static bool wait_locked(RemoteIOCore *s, RemoteIOWaiter *w, bool vcpu)
     int64_t timeout = (int64_t)s->loss_timeout_ms * SCALE_MS;
     int64_t start = w->since_ns;
     int64_t now = start;
-    int64_t spin = spin_budget(s);
+    RemoteIOPatience patience = remote_io_patience_locked(s, start);
+    const RemoteIOPatience *p = &patience;
     bool slept = false;
 
-    spin = spin ? now + spin : 0;
     while (!w->done) {
-        slept |= remote_io_wait_slice_locked(s, w, now + SLICE_NS, spin);
+        slept |= remote_io_wait_slice_locked(s, w, now + SLICE_NS, p);
         if (w->done) {
             break;
         }
-        spin = 0;
+        p = NULL;
         now = remote_io_now_ns();
         remote_io_judge_locked(s, now);
         if (w->done) {
@@ -215,7 +211,7 @@ static bool wait_locked(RemoteIOCore *s, RemoteIOWaiter *w, bool vcpu)
     }
     now = remote_io_now_ns();
     s->last_read_ns = now;
-    spin_learn(s, now - start, slept);
+    remote_io_waited_locked(s, &patience, now - start, slept);
     remote_io_stats_latency_locked(s, now - start);
     return false;
 }
@@ -294,16 +290,6 @@ static bool refuse_locked(RemoteIOCore *s)
     return false;
 }
 
-static void note_read_locked(RemoteIOCore *s, int64_t now)
-{
-    s->busy_run = now - s->last_read_ns < BUSY_GAP_NS ? s->busy_run + 1 : 0;
-    if (s->busy_run >= BUSY_RUN && !s->busy) {
-        s->busy = true;
-        trace_remote_io_busy(s->name, true);
-        remote_io_kick(s);
-    }
-}
-
 uint64_t remote_io_read(RemoteIORegion *r, uint64_t offset, unsigned size,
                         bool vcpu)
 {
@@ -320,28 +306,9 @@ uint64_t remote_io_read(RemoteIORegion *r, uint64_t offset, unsigned size,
         remote_io_unlock(s);
         return UINT64_MAX;
     }
-    note_read_locked(s, now);
+    remote_io_note_read_locked(s, now);
     round_trip_locked(s, &w, vcpu, now);
     return w.value;
-}
-
-/* True when the store in the log can stay there for the moment */
-static bool in_burst_locked(RemoteIOCore *s)
-{
-    int64_t now = remote_io_now_ns();
-    bool quick = now - s->last_post_ns < BURST_GAP_NS;
-
-    s->last_post_ns = now;
-    s->burst_run = quick ? s->burst_run + 1 : 0;
-    if (s->burst_run < BURST_RUN) {
-        return false;
-    }
-    if (!s->burst) {
-        s->burst = true;
-        trace_remote_io_burst(s->name, true);
-        remote_io_kick(s);
-    }
-    return rio_session_tx_bytes(s->session) < BURST_BYTES;
 }
 
 static bool post_locked(RemoteIOCore *s, const RioWrite *w)
@@ -350,7 +317,7 @@ static bool post_locked(RemoteIOCore *s, const RioWrite *w)
         !rio_session_post(s->session, w)) {
         return false;
     }
-    if (!in_burst_locked(s)) {
+    if (!remote_io_in_burst_locked(s)) {
         remote_io_flush_locked(s);
     }
     return true;

@@ -339,7 +339,7 @@ static bool open_fds(RemoteIOCore *s, Error **errp)
         return false;
     }
     s->kick_ready = true;
-    return true;
+    return remote_io_pace_init(s, errp);
 }
 
 static bool block_migration(RemoteIOCore *s, Error **errp)
@@ -471,6 +471,7 @@ void remote_io_core_unrealize(RemoteIOCore *s)
         close(s->epfd);
         s->epfd = -1;
     }
+    remote_io_pace_finalize(s);
     migrate_del_blocker(&s->migration_blocker);
 }
 
@@ -478,6 +479,7 @@ void remote_io_core_init(RemoteIOCore *s, DeviceState *dev)
 {
     s->dev = dev;
     s->epfd = -1;
+    s->run_timer = -1;
     qemu_mutex_init(&s->lock);
     qemu_cond_init(&s->idle);
     QTAILQ_INIT(&s->waiters);

@@ -8,6 +8,7 @@
  *   pci.c isa.c   shells: map regions and lines into a bus
  *   region.c      MemoryRegionOps: checks an access, knows its attributes
  *   access.c      carries one access out: send, wait, give the result
+ *   pace.c        how to wait for a reply, and whether to collect stores
  *   park.c        an access that waits long lets the rest of the VM go on
  *   dispatch.c    what the server sends: replies, interrupts
  *   link.c        the bytes in and out of the connection
@@ -54,9 +55,6 @@ typedef struct RemoteIOTable RemoteIOTable;
 /* Histogram: 8 buckets for each power of two nanoseconds */
 #define REMOTE_IO_BUCKETS (8 * 48)
 
-/* Waits below this are worth polling for (ns) */
-#define REMOTE_IO_SPIN_NS (50 * 1000)
-
 /*
  * One connection.  Who uses it without lock holds a reference; the last one
  * closes it.
@@ -100,6 +98,22 @@ typedef struct RemoteIOWaiter {
 } RemoteIOWaiter;
 
 typedef QTAILQ_HEAD(, RemoteIOWaiter) RemoteIOWaiterList;
+
+/* Whether polling pays, learned from waits of one kind */
+typedef struct RemoteIOSpin {
+    unsigned misses;            /* waits in a row that it did not end */
+    unsigned skipped;           /* waits without it since the last trial */
+} RemoteIOSpin;
+
+/*
+ * How an access waits: it polls, then polls and gives up the processor in
+ * turn, then sleeps.  A time that is 0 or past: not at all.
+ */
+typedef struct RemoteIOPatience {
+    int64_t spin_until_ns;
+    int64_t yield_until_ns;
+    bool paused;                /* the access comes after a pause */
+} RemoteIOPatience;
 
 typedef struct RemoteIORegion {
     RemoteIOCore *core;
@@ -202,6 +216,7 @@ struct RemoteIOCore {
     int epfd;                   /* holds the connection's socket */
     EventNotifier kick;         /* wakes the thread */
     bool kick_ready;
+    int run_timer;              /* tells the thread that loads have paused */
     VMChangeStateEntry *vmstate_change;
     Notifier exit;
     Error *migration_blocker;
@@ -245,15 +260,18 @@ struct RemoteIOCore {
     bool watched;               /* the socket is in epfd */
     bool tx_blocked;            /* the socket's buffer is full */
 
-    /* Polling mode, see access.c */
+    /* See pace.c */
     bool busy;                  /* loads come without pause */
     bool burst;                 /* posted stores come without pause */
     unsigned busy_run, burst_run;
-    int64_t last_read_ns, last_post_ns;
-    uint64_t tick_reads, tick_posts;    /* counters at the last tick */
-    int64_t tick_ns;            /* next tick */
-    int64_t busy_tick_ns;       /* between two in a run of loads */
-    unsigned spin_misses, spin_skipped;
+    int64_t begun_ns;           /* the last load */
+    int64_t last_read_ns;       /* the last load ended */
+    int64_t push_ns;            /* run_timer is to be pushed on ... */
+    int64_t run_end_ns;         /* ... by so much */
+    int64_t last_post_ns;
+    uint64_t tick_posts;        /* counter at the last tick of a burst */
+    int64_t tick_ns;            /* the next one */
+    RemoteIOSpin spin[2];       /* in a run, after a pause */
 
     /* Loss */
     bool outage;                /* REMOTE_IO_LOST was sent */
@@ -320,15 +338,33 @@ void remote_io_write(RemoteIORegion *r, uint64_t offset, uint64_t value,
 /**
  * remote_io_wait_slice_locked: wait for @w, for a short while
  * @until_ns: not beyond this time
- * @spin_until_ns: poll until then
+ * @p: how to wait before sleeping; NULL: not at all
  *
  * Leads or follows; lock is dropped inside.  Returns: true if it slept.
  */
 bool remote_io_wait_slice_locked(RemoteIOCore *s, RemoteIOWaiter *w,
-                                 int64_t until_ns, int64_t spin_until_ns);
+                                 int64_t until_ns,
+                                 const RemoteIOPatience *p);
 
 /* An access that will not return to access.c is over */
 void remote_io_waiter_leave(RemoteIOCore *s, RemoteIOWaiter *w);
+
+/*
+ * pace.c.  A load or store that waits begins at @now: how?  It has ended,
+ * after @ns: was that right?
+ */
+bool remote_io_pace_init(RemoteIOCore *s, Error **errp);
+void remote_io_pace_finalize(RemoteIOCore *s);
+RemoteIOPatience remote_io_patience_locked(RemoteIOCore *s, int64_t now);
+void remote_io_waited_locked(RemoteIOCore *s, const RemoteIOPatience *p,
+                             int64_t ns, bool slept);
+/* A load begins; and the thread saw run_timer */
+void remote_io_note_read_locked(RemoteIOCore *s, int64_t now);
+void remote_io_run_ended_locked(RemoteIOCore *s);
+/* A posted store is in the log.  Returns: true when it can stay there */
+bool remote_io_in_burst_locked(RemoteIOCore *s);
+/* The thread sends what was collected.  Returns: when to come back */
+int64_t remote_io_burst_tick_locked(RemoteIOCore *s, int64_t now);
 
 /* park.c: called without lock and BQL; returns with the BQL, @w is done */
 void remote_io_park(RemoteIOCore *s, RemoteIOWaiter *w);

@@ -143,7 +143,7 @@ static bool park_loop(RemoteIOCore *s, RemoteIOWaiter *w, CPUState *self)
         if (!w->done) {
             w->parked = false;
             remote_io_wait_slice_locked(s, w, remote_io_now_ns() + SLICE_NS,
-                                        0);
+                                        NULL);
             remote_io_judge_locked(s, remote_io_now_ns());
             w->parked = true;
         }

@@ -19,13 +19,6 @@
 #include "core.h"
 #include "trace.h"
 
-/* How soon the thread looks after a burst of stores */
-#define BURST_TICK_NS (100 * SCALE_US)
-
-/* The same for a run of loads: the longer it lasts, the less it disturbs */
-#define BUSY_TICK_FIRST_NS (250 * SCALE_US)
-#define BUSY_TICK_LAST_NS (2 * SCALE_MS)
-
 #define DETACH_NS (300 * SCALE_MS)
 
 /* How often the detaching thread looks whether an access still receives */
@@ -197,34 +190,6 @@ static void receive_locked(RemoteIOCore *s)
     resign(s);
 }
 
-/* Does polling mode end?  Returns: when to look again. */
-static int64_t tick_locked(RemoteIOCore *s, int64_t now)
-{
-    if (!s->busy && !s->burst) {
-        return INT64_MAX;
-    }
-    if (now < s->tick_ns) {
-        return s->tick_ns;
-    }
-    if (s->burst && s->stats.posted_writes == s->tick_posts) {
-        s->burst = false;
-        s->burst_run = 0;
-        trace_remote_io_burst(s->name, false);
-    }
-    if (s->busy && s->stats.reads == s->tick_reads) {
-        s->busy = false;
-        s->busy_run = 0;
-        trace_remote_io_busy(s->name, false);
-    }
-    remote_io_flush_locked(s);
-    s->tick_posts = s->stats.posted_writes;
-    s->tick_reads = s->stats.reads;
-    s->busy_tick_ns = s->busy ? MIN(s->busy_tick_ns * 2, BUSY_TICK_LAST_NS)
-                              : BUSY_TICK_FIRST_NS;
-    s->tick_ns = now + (s->burst ? BURST_TICK_NS : s->busy_tick_ns);
-    return s->busy || s->burst ? s->tick_ns : INT64_MAX;
-}
-
 /* Keep-alive.  Returns: when to look again. */
 static int64_t keep_alive_locked(RemoteIOCore *s)
 {
@@ -254,7 +219,7 @@ static int64_t work(RemoteIOCore *s)
         reconnect(s);
     }
     next = keep_alive_locked(s);
-    next = MIN(next, tick_locked(s, remote_io_now_ns()));
+    next = MIN(next, remote_io_burst_tick_locked(s, remote_io_now_ns()));
     next = MIN(next, remote_io_judge_locked(s, remote_io_now_ns()));
     remote_io_arm_locked(s);
     if (remote_io_irq_pending(s)) {
@@ -320,13 +285,15 @@ static void detach_locked(RemoteIOCore *s)
     remote_io_conn_unref_locked(s, conn);
 }
 
-static void sleep_until(RemoteIOCore *s, int64_t next)
+/* Returns: true when a run of loads may have ended */
+static bool sleep_until(RemoteIOCore *s, int64_t next)
 {
     int64_t left = next == INT64_MAX ? -1 : next - remote_io_now_ns();
     struct timespec ts;
-    GPollFD fds[2] = {
+    GPollFD fds[3] = {
         { .fd = event_notifier_get_fd(&s->kick), .events = G_IO_IN },
         { .fd = s->epfd, .events = G_IO_IN },
+        { .fd = s->run_timer, .events = G_IO_IN },
     };
 
     if (next != INT64_MAX) {
@@ -334,14 +301,16 @@ static void sleep_until(RemoteIOCore *s, int64_t next)
         ts.tv_sec = left / NANOSECONDS_PER_SECOND;
         ts.tv_nsec = left % NANOSECONDS_PER_SECOND;
     }
-    ppoll((struct pollfd *)fds, 2, next == INT64_MAX ? NULL : &ts, NULL);
+    ppoll((struct pollfd *)fds, 3, next == INT64_MAX ? NULL : &ts, NULL);
     event_notifier_test_and_clear(&s->kick);
+    return fds[2].revents;
 }
 
 void *remote_io_thread(void *opaque)
 {
     RemoteIOCore *s = opaque;
     int64_t next;
+    bool ended;
 
     rcu_register_thread();
     remote_io_lock(s);
@@ -351,9 +320,12 @@ void *remote_io_thread(void *opaque)
             break;
         }
         remote_io_unlock(s);
-        sleep_until(s, next);
+        ended = sleep_until(s, next);
         remote_io_lock(s);
         s->stats.io_wakeups++;
+        if (ended) {
+            remote_io_run_ended_locked(s);
+        }
     }
     detach_locked(s);
     remote_io_unlock(s);
