@@ -26,6 +26,16 @@ def pack(op, body=b'', ids=(0, 0, 0, 0), status='OK', epoch=0, tag=0, seq=0,
                        tag, seq, ack) + body
 
 
+def isa_description(kind, base, size, acpi_hid=b''):
+    """Of an ISA module with one region; @kind is that of the wire."""
+    fixed = bytearray(64)
+    fixed[0], fixed[1], fixed[33] = 2, 1, 1
+    fixed[35] = bool(acpi_hid)
+    region = struct.pack('<BBB5xQQ', 0, kind, 0, size, base)
+    hid = struct.pack('<HH', 2, len(acpi_hid)) + acpi_hid
+    return bytes(fixed) + region + (hid if acpi_hid else b'')
+
+
 class Line:
     """One connection, seen from the server."""
 
@@ -164,4 +174,5 @@ class FakeServer:
             return self._changed.wait_for(lambda: not self._open, timeout)
 
 
-__all__ = ['IDS', 'NAMES', 'OPS', 'Closed', 'FakeServer', 'Line', 'pack']
+__all__ = ['IDS', 'NAMES', 'OPS', 'Closed', 'FakeServer', 'Line',
+           'isa_description', 'pack']

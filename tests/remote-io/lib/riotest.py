@@ -50,9 +50,12 @@ class FlatGuest:
     @folder   existing folder for sockets and logs
     @args     further options of QEMU: the devices under test
     @cpus     processors 2 and up are workers like 0
+    @accel    with "tcg,thread=single" all processors share a thread, and
+              while one hangs none answers
     """
 
-    def __init__(self, folder, args=(), cpus=2, memory=64):
+    def __init__(self, folder, args=(), cpus=2, memory=64, machine='q35',
+                 accel='tcg,thread=multi'):
         self._path = os.path.join(folder, 'flat.sock')
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self._path)
@@ -60,7 +63,7 @@ class FlatGuest:
         self._line = self._stream = None
         self._cpus = cpus
         self.vm = Vm(QEMU, folder, args=(
-            '-M', 'q35', '-accel', 'tcg,thread=multi', '-smp', str(cpus),
+            '-M', machine, '-accel', accel, '-smp', str(cpus),
             '-m', str(memory), '-kernel', FLAT,
             '-chardev', f'socket,id=flat,path={self._path},server=off',
             '-device', 'isa-serial,chardev=flat,iobase=0x2f8,irq=3', *args))
@@ -105,10 +108,17 @@ class FlatGuest:
 
     def ask(self, command):
         """Send one command line of the flat guest; return its answer."""
+        self.send(command)
+        return self.answer()
+
+    def send(self, command):
+        """Send a command line whose answer may not come for now."""
         self._line.sendall(command.encode() + b'\n')
+
+    def answer(self):
         answer = self._read_line()
         if answer == 'what?':
-            raise ValueError(f'the flat guest does not know "{command}"')
+            raise ValueError('the flat guest does not know this command')
         return answer
 
     def _read_line(self):

@@ -22,6 +22,8 @@
  *   cr BDF REG             read a register of the configuration space
  *   cw BDF REG V           write one
  *   irqs VECTOR            how many interrupts came with this vector
+ *   code A N               put N returns at address A and call each: as many
+ *                          pieces of code that QEMU must translate
  *   pin PIN VECTOR FLAGS   let an I/O APIC pin interrupt processor 1; FLAGS
  *                          are the bits of the entry (8000 level, 2000 low)
  *
@@ -79,6 +81,7 @@
 
 #define GATE_INTERRUPT  0x8e00
 #define CODE_SEGMENT    0x08
+#define INSTRUCTION_RET 0xc3
 
 /* What a worker is to do.  Owned by the worker while busy is set. */
 typedef struct Job {
@@ -456,6 +459,21 @@ static void do_pin(const char *word)
     put_text("ok");
 }
 
+static void do_code(const char *word)
+{
+    uint32_t at = number(&word, 0);
+    uint32_t end = at + number(&word, 0);
+    uint32_t i;
+
+    for (i = at; i < end; i++) {
+        memory_write(i, 8, INSTRUCTION_RET);
+    }
+    for (i = at; i < end; i++) {
+        asm volatile("call *%0" : : "r"(i) : "memory");
+    }
+    put_text("ok");
+}
+
 static void command(const char *word)
 {
     const char *rest;
@@ -481,6 +499,8 @@ static void command(const char *word)
         do_config_write(rest);
     } else if (is_word(word, "irqs")) {
         put_hex(look(&interrupts[number(&rest, 0) & 0xff]));
+    } else if (is_word(word, "code")) {
+        do_code(rest);
     } else if (is_word(word, "pin")) {
         do_pin(rest);
     } else {
