@@ -430,11 +430,11 @@ void remote_io_vm_state_change(void *opaque, bool running, RunState state);
 
 /*
  * dma.c: carry out DMA_READ and DMA_WRITE.  The lock is let go inside; the
- * connection may be lost after it.  Returns: false: the server must not send
- * this (no PCI device, or more than it may have outstanding).
+ * connection may be lost after it.  Returns: NULL, or why the server must not
+ * send this (no PCI device, or more than it may have outstanding).
  */
-bool remote_io_dma_read_locked(RemoteIOCore *s, const RioMessage *m);
-bool remote_io_dma_write_locked(RemoteIOCore *s, const RioMessage *m);
+const char *remote_io_dma_read_locked(RemoteIOCore *s, const RioMessage *m);
+const char *remote_io_dma_write_locked(RemoteIOCore *s, const RioMessage *m);
 /* Replies for which there was no room in the log */
 void remote_io_dma_submit_locked(RemoteIOCore *s);
 void remote_io_dma_forget_locked(RemoteIOCore *s);
@@ -484,6 +484,15 @@ void remote_io_irq_apply(RemoteIOCore *s);
 /* BQL held: the guest switched between lines and messages, or was reset */
 void remote_io_irq_mode_changed(RemoteIOCore *s);
 void remote_io_irq_reset(RemoteIOCore *s);
+
+/*
+ * lock: was the machine reset, and has the module not answered yet?  What it
+ * sends now has its cause before the reset: it must not be seen after it.
+ */
+static inline bool remote_io_resetting(const RemoteIOCore *s)
+{
+    return s->resets_pending || s->reset_owed;
+}
 
 static inline bool remote_io_irq_pending(RemoteIOCore *s)
 {

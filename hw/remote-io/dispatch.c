@@ -127,52 +127,71 @@ static bool reply(RemoteIOCore *s, const RioMessage *m)
     return true;
 }
 
-/* Act on a message that is next in order; false: it is out of place */
-static bool deliver(RemoteIOCore *s, const RioMessage *m)
+static const char not_asked[] = "nobody asked for it";
+static const char not_there[] = "the device has no such interrupt";
+
+static const char *interrupt(RemoteIOCore *s, const RioMessage *m)
+{
+    if (m->op == RIO_OP_IRQ_LEVEL) {
+        if (m->irq_level.line >= s->desc.lines) {
+            return not_there;
+        }
+        remote_io_irq_level_locked(s, m->irq_level.line, m->irq_level.level);
+    } else {
+        if (m->irq_message.vector >= MAX(s->desc.msi_vectors,
+                                         s->desc.msix_vectors)) {
+            return not_there;
+        }
+        remote_io_irq_message_locked(s, m->irq_message.vector);
+    }
+    return NULL;
+}
+
+static const char *reset_reply(RemoteIOCore *s)
+{
+    if (!s->resets_pending) {
+        return not_asked;
+    }
+    s->resets_pending--;
+    return NULL;
+}
+
+/*
+ * Act on a message that is next in order.  Returns: NULL, or why the server
+ * must not send it.
+ */
+static const char *deliver(RemoteIOCore *s, const RioMessage *m)
 {
     switch (m->op) {
     case RIO_OP_REGION_READ_REPLY:
     case RIO_OP_REGION_WRITE_REPLY:
-        return reply(s, m);
+        return reply(s, m) ? NULL : not_asked;
     case RIO_OP_IRQ_LEVEL:
-        if (m->irq_level.line >= s->desc.lines) {
-            return false;
-        }
-        remote_io_irq_level_locked(s, m->irq_level.line, m->irq_level.level);
-        return true;
     case RIO_OP_IRQ_MESSAGE:
-        if (m->irq_message.vector >= MAX(s->desc.msi_vectors,
-                                         s->desc.msix_vectors)) {
-            return false;
-        }
-        remote_io_irq_message_locked(s, m->irq_message.vector);
-        return true;
+        return interrupt(s, m);
     case RIO_OP_DMA_READ:
         return remote_io_dma_read_locked(s, m);
     case RIO_OP_DMA_WRITE:
         return remote_io_dma_write_locked(s, m);
     case RIO_OP_MEM_TABLE_REPLY:
-        return remote_io_share_reply_locked(s, m);
+        return remote_io_share_reply_locked(s, m) ? NULL : not_asked;
     case RIO_OP_RECIPE:
-        return remote_io_recipe_locked(s, m);
+        return remote_io_recipe_locked(s, m) ? NULL :
+               "the device is on a bus without DMA";
     case RIO_OP_RESET_REPLY:
-        if (!s->resets_pending) {
-            return false;
-        }
-        s->resets_pending--;
-        return true;
+        return reset_reply(s);
     case RIO_OP_ACK:
-        return true;
+        return NULL;
     case RIO_OP_SESSION_GONE:
         s->gone = true;
         remote_io_conn_lost_locked(s, m->reason[0] ? m->reason :
                                    rio_status_text(m->status));
-        return true;
+        return NULL;
     case RIO_OP_DETACH_REPLY:
         s->detached = true;
-        return s->detaching;
+        return s->detaching ? NULL : not_asked;
     default:
-        return false;
+        return not_asked;
     }
 }
 
@@ -197,6 +216,7 @@ static void bad_message(RemoteIOCore *s, const RioMessage *m,
 static bool message(RemoteIOCore *s, RemoteIOConn *conn, RioMessage *m)
 {
     RIO_UNINITIALIZED RioError err;
+    const char *bad = NULL;
 
     trace_remote_io_message(s->name, rio_op_name(m->op), m->seq, m->ack,
                             m->tag);
@@ -205,23 +225,23 @@ static bool message(RemoteIOCore *s, RemoteIOConn *conn, RioMessage *m)
         return false;
     }
     if (m->op == RIO_OP_SESSION_GONE || m->op == RIO_OP_DETACH_REPLY) {
-        if (!deliver(s, m)) {
-            bad_message(s, m, "nobody asked for it");
+        bad = deliver(s, m);
+    } else {
+        switch (rio_session_receive(s->session, m, &err)) {
+        case RIO_RECEIVE_DELIVER:
+            bad = deliver(s, m);
+            break;
+        case RIO_RECEIVE_DROP:
+            break;
+        default:
+            bad = err.text;
+            break;
         }
-        return !conn->dead;
     }
-    switch (rio_session_receive(s->session, m, &err)) {
-    case RIO_RECEIVE_DELIVER:
-        if (!deliver(s, m)) {
-            bad_message(s, m, "nobody asked for it");
-        }
-        return !conn->dead;
-    case RIO_RECEIVE_DROP:
-        return true;
-    default:
-        bad_message(s, m, err.text);
-        return false;
+    if (bad) {
+        bad_message(s, m, bad);
     }
+    return !conn->dead;
 }
 
 /*

@@ -205,18 +205,24 @@ static bool send_reply_locked(RemoteIOCore *s, RemoteIOOwed *o,
     return true;
 }
 
-/* Reply now, or as soon as there is room.  Returns: false: too many wait */
-static bool reply_locked(RemoteIOCore *s, RemoteIOOwed *o,
+static const char no_dma[] = "the device is on a bus without DMA";
+static const char too_many[] = "too many replies to its DMA wait for "
+                               "acknowledgements";
+static const char too_many_failed[] = "too many unfinished DMA writes of it "
+                                      "have failed";
+
+/* Reply now, or as soon as there is room.  Returns: NULL, or too_many */
+static const char *reply_locked(RemoteIOCore *s, RemoteIOOwed *o,
                          const uint8_t *data)
 {
     RemoteIOOwed *copy;
 
     if (QSIMPLEQ_EMPTY(&s->dma.owed) && send_reply_locked(s, o, data)) {
-        return true;
+        return NULL;
     }
     if (s->dma.num_owed >= MAX_OWED ||
         s->dma.owed_bytes + o->len > MAX_OWED_BYTES) {
-        return false;
+        return too_many;
     }
     copy = g_malloc(sizeof(*copy) + o->len);
     *copy = *o;
@@ -226,7 +232,7 @@ static bool reply_locked(RemoteIOCore *s, RemoteIOOwed *o,
     QSIMPLEQ_INSERT_TAIL(&s->dma.owed, copy, next);
     s->dma.num_owed++;
     s->dma.owed_bytes += o->len;
-    return true;
+    return NULL;
 }
 
 static void pop_owed_locked(RemoteIOCore *s)
@@ -251,30 +257,73 @@ void remote_io_dma_submit_locked(RemoteIOCore *s)
 
 /* ---- messages ---------------------------------------------------------- */
 
-bool remote_io_dma_read_locked(RemoteIOCore *s, const RioMessage *m)
+/* Not what the guest is now has asked for it, but what it was before */
+static bool late_locked(RemoteIOCore *s, const RioMessage *m, RioSegment *bad)
 {
-    RemoteIOOwed o = { .op = RIO_OP_DMA_READ_REPLY, .tag = m->tag };
-    RioSegment bad = { };
+    if (!remote_io_resetting(s)) {
+        return false;
+    }
+    *bad = rio_segment_get(m, 0);
+    s->stats.dma_refused++;
+    trace_remote_io_dma_refused(s->name, "of before the reset", bad->address,
+                                bad->length);
+    return true;
+}
+
+static bool fetch_locked(RemoteIOCore *s, const RioMessage *m,
+                         RioSegment *bad)
+{
     bool ok;
 
-    if (!s->pci) {
+    if (late_locked(s, m, bad)) {
         return false;
     }
     if (!s->dma.buf) {
         s->dma.buf = g_malloc(RIO_MAX_DMA);
     }
-    s->stats.dma_reads++;
     begin(s, m);
-    ok = fetch_all(s, m, s->dma.buf, &bad);
+    ok = fetch_all(s, m, s->dma.buf, bad);
     end(s, ok, m);
     trace_remote_io_dma(s->name, "read", m->dma.count, m->dma.total, ok);
-    if (ok) {
+    if (!ok) {
+        refused_locked(s, "read", bad);
+    }
+    return ok;
+}
+
+static bool store_locked(RemoteIOCore *s, const RioMessage *m,
+                         RioSegment *bad)
+{
+    bool ok;
+
+    if (late_locked(s, m, bad)) {
+        return false;
+    }
+    begin(s, m);
+    ok = store_all(s, m, bad);
+    end(s, ok, m);
+    trace_remote_io_dma(s->name, "write", m->dma.count, m->dma.total, ok);
+    if (!ok) {
+        refused_locked(s, "write", bad);
+    }
+    return ok;
+}
+
+const char *remote_io_dma_read_locked(RemoteIOCore *s, const RioMessage *m)
+{
+    RemoteIOOwed o = { .op = RIO_OP_DMA_READ_REPLY, .tag = m->tag };
+    RioSegment bad = { };
+
+    if (!s->pci) {
+        return no_dma;
+    }
+    s->stats.dma_reads++;
+    if (fetch_locked(s, m, &bad)) {
         o.len = m->dma.total;
     } else {
         o.status = RIO_STATUS_DMA;
         o.refused_at = bad.address;
         o.refused_len = bad.length;
-        refused_locked(s, "read", &bad);
     }
     return reply_locked(s, &o, s->dma.buf);
 }
@@ -311,34 +360,26 @@ static bool note_failed(RemoteIOCore *s, const RioMessage *m,
     return true;
 }
 
-bool remote_io_dma_write_locked(RemoteIOCore *s, const RioMessage *m)
+const char *remote_io_dma_write_locked(RemoteIOCore *s, const RioMessage *m)
 {
     RemoteIOOwed o = { .op = RIO_OP_DMA_WRITE_REPLY, .tag = m->tag };
-    bool posted = m->flags & RIO_FLAG_POSTED;
-    bool more = m->flags & RIO_FLAG_MORE;
     RemoteIOFailedWrite *f;
     RioSegment bad = { };
     bool ok;
 
     if (!s->pci) {
-        return false;
+        return no_dma;
     }
     s->stats.dma_writes++;
-    begin(s, m);
-    ok = store_all(s, m, &bad);
-    end(s, ok, m);
-    trace_remote_io_dma(s->name, "write", m->dma.count, m->dma.total, ok);
-    if (!ok) {
-        refused_locked(s, "write", &bad);
-    }
-    if (posted) {
-        return true;
+    ok = store_locked(s, m, &bad);
+    if (m->flags & RIO_FLAG_POSTED) {
+        return NULL;
     }
     if (!ok && !note_failed(s, m, &bad)) {
-        return false;
+        return too_many_failed;
     }
-    if (more) {
-        return true;
+    if (m->flags & RIO_FLAG_MORE) {
+        return NULL;
     }
     f = find_failed(s, m->tag, true);
     if (f) {

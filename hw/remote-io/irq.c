@@ -107,7 +107,8 @@ void remote_io_irq_reset(RemoteIOCore *s)
 
 void remote_io_irq_level_locked(RemoteIOCore *s, unsigned line, bool level)
 {
-    if (s->irq.level[line] == level) {
+    /* Lowering is what a reset does, too */
+    if (s->irq.level[line] == level || (level && remote_io_resetting(s))) {
         return;
     }
     s->irq.level[line] = level;
@@ -118,8 +119,7 @@ void remote_io_irq_level_locked(RemoteIOCore *s, unsigned line, bool level)
 
 void remote_io_irq_message_locked(RemoteIOCore *s, unsigned vector)
 {
-    /* Issued before the module saw the reset: it belongs to the past */
-    if (s->resets_pending) {
+    if (remote_io_resetting(s)) {
         return;
     }
     set_bit(vector, s->irq.messages);

@@ -88,6 +88,19 @@ void remote_io_fail_all_locked(RemoteIOCore *s)
 }
 
 /*
+ * Loads that are refused receive nothing: the thread must, however many come,
+ * or it would not see that the server is back.
+ */
+static void fail_from_now_on_locked(RemoteIOCore *s)
+{
+    s->failing = true;
+    s->busy = false;
+    s->busy_run = 0;
+    remote_io_arm_locked(s);
+    remote_io_fail_all_locked(s);
+}
+
+/*
  * Look at the clock; any thread.  Returns: when to look again, INT64_MAX if
  * nothing is due.
  */
@@ -132,8 +145,7 @@ int64_t remote_io_judge_locked(RemoteIOCore *s, int64_t now)
         w->overdue = overdue = true;
     }
     if (overdue && s->on_loss == REMOTE_IO_LOSS_POLICY_FAIL) {
-        s->failing = true;
-        remote_io_fail_all_locked(s);
+        fail_from_now_on_locked(s);
     }
     if ((stop || (overdue && pause)) && s->running) {
         remote_io_request_stop_locked(s);

@@ -7,12 +7,13 @@ with a Line; when the function returns or the client leaves, it is closed.
 """
 
 import os
+import queue
 import socket
 import struct
 import threading
 
-from riowire import (CAP_RESUME, HEADER, MAGIC, NAMES, OPS, STATUSES, Closed,
-                     Message, string)
+from riowire import (CAP_DMA, CAP_RECIPES, CAP_RESUME, HEADER, MAGIC, NAMES,
+                     OPS, POSTED, STATUSES, Closed, Message, string)
 
 IDS = (1, 1, 1, 1)
 
@@ -96,7 +97,7 @@ class Line:
         self.send('HELLO_REPLY', self.hello_body(**other), ids=(1, 0, 1, 0))
         return message
 
-    def attach(self, description):
+    def attach(self, description, caps=CAP_RESUME, log=1 << 20):
         """Take ATTACH and answer it; a RESUME before it is turned down."""
         message = self.receive()
         if message.op == 'RESUME':
@@ -105,7 +106,7 @@ class Line:
                       status='UNKNOWN_SESSION')
             message = self.receive()
         assert message.op == 'ATTACH', message
-        body = bytes(16) + struct.pack('<QII', CAP_RESUME, 1 << 20, 64)
+        body = bytes(16) + struct.pack('<QII', caps, log, 64)
         self.send('ATTACH_REPLY', body + description, ids=IDS, epoch=1,
                   tag=message.tag)
         return message
@@ -174,5 +175,109 @@ class FakeServer:
             return self._changed.wait_for(lambda: not self._open, timeout)
 
 
-__all__ = ['IDS', 'NAMES', 'OPS', 'Closed', 'FakeServer', 'Line',
+class Puppet(FakeServer):
+    """A server of one device that answers accesses, and does DMA on command.
+
+    @description   the device it shows
+    @registers     offset: value of what a load gives, else 0
+    """
+
+    CAPS = CAP_RESUME | CAP_DMA | CAP_RECIPES
+
+    def __init__(self, folder, description, max_message=135168, log=1 << 20):
+        super().__init__(folder, self._serve_device)
+        self.description = description
+        self.max_message = max_message
+        self.log = log
+        self.registers = {}
+        self.replies = queue.Queue()    # to DMA
+        self.stores = queue.Queue()     # REGION_WRITE, DOORBELL, RESET
+        self.holding_resets = False
+        self.acknowledging = True
+        self.attached = threading.Event()
+        self._line = self._epoch = None
+        self._seq = self._received = self._ack = self._tag = 0
+        self._sending = threading.Lock()
+
+    def _serve_device(self, line):
+        line.hello(caps=self.CAPS, max_message=self.max_message)
+        line.attach(self.description, self.CAPS, self.log)
+        with self._sending:
+            self._line, self._epoch = line, 1
+            self._seq = self._received = self._ack = 0
+        self.attached.set()
+        try:
+            while True:
+                self._take(line.receive())
+        finally:
+            self.attached.clear()
+
+    def _take(self, message):
+        self._received = message.seq or self._received
+        if message.op == 'PING':
+            self._line.send('PONG', message.body)
+        elif message.op == 'REGION_READ':
+            offset = struct.unpack_from('<Q', message.body, 8)[0]
+            value = struct.pack('<Q', self.registers.get(offset, 0))
+            self.send('REGION_READ_REPLY', value, tag=message.tag)
+        elif message.op in ('DMA_READ_REPLY', 'DMA_WRITE_REPLY'):
+            self.replies.put(message)
+        elif message.op == 'DETACH':
+            self._line.send('DETACH_REPLY', ids=IDS, epoch=self._epoch,
+                            ack=self._received, tag=message.tag)
+        elif message.op in ('REGION_WRITE', 'REGION_WRITE_BATCH', 'DOORBELL',
+                            'RESET'):
+            self.stores.put(message)
+            if message.op == 'RESET' and not self.holding_resets:
+                self.send('RESET_REPLY', tag=message.tag)
+
+    def send(self, op, body=b'', **header):
+        """A sequenced message."""
+        with self._sending:
+            self._seq += 1
+            if self.acknowledging:
+                self._ack = self._received
+            self._line.send(op, body, ids=IDS, epoch=self._epoch,
+                            seq=self._seq, ack=self._ack, **header)
+
+    @staticmethod
+    def segments(*segments):
+        """The body of DMA for (address, length), ..."""
+        return struct.pack('<II', len(segments),
+                           sum(n for _, n in segments) & 0xffffffff) + \
+            b''.join(struct.pack('<QII', address, n, 0)
+                     for address, n in segments)
+
+    def ask(self, op, body, flags=0):
+        """Send DMA; its tag, which the reply will have."""
+        self._tag += 1
+        self.send(op, body, tag=self._tag, flags=flags)
+        return self._tag
+
+    def reply(self, tag, timeout=30):
+        """(status, data) of the DMA with this tag, of all its pieces."""
+        data = b''
+        while True:
+            message = self.replies.get(timeout=timeout)
+            assert message.tag == tag, (message.tag, tag)
+            if message.status != 'OK':
+                return message.status, message.reason
+            offset = struct.unpack_from('<I', message.body)[0] \
+                if message.body else 0
+            assert offset == len(data), (offset, len(data))
+            data += message.body[8:]
+            if not message.flags & 2:
+                return message.status, data
+
+    def dma_read(self, *segments):
+        return self.reply(self.ask('DMA_READ', self.segments(*segments)))
+
+    def dma_write(self, data, *segments, posted=False):
+        """Write @data; the status, or None when none comes."""
+        tag = self.ask('DMA_WRITE', self.segments(*segments) + data,
+                       POSTED if posted else 0)
+        return None if posted else self.reply(tag)[0]
+
+
+__all__ = ['IDS', 'NAMES', 'OPS', 'Closed', 'FakeServer', 'Line', 'Puppet',
            'isa_description', 'pack']
