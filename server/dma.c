@@ -114,28 +114,26 @@ static size_t slice_size(const Slice *slice)
            (slice->op == RIO_OP_DMA_WRITE ? slice->total : 0);
 }
 
+/* The gaps of a write follow each other in memory: copied once, to the log */
 static bool slice_send_locked(RiodSession *s, const Slice *slice)
 {
-    uint8_t *buf = s->inst->home->scratch;
+    bool write = slice->op == RIO_OP_DMA_WRITE;
+    uint8_t list[RIO_MAX_SEGMENTS * RIO_SEGMENT_SIZE];
     RIO_UNINITIALIZED RioMessage m;
-    uint8_t *to = buf + slice->n * RIO_SEGMENT_SIZE;
 
-    rio_message_init(&m, slice->op, slice->op == RIO_OP_DMA_WRITE ?
-                     RIO_FLAG_POSTED : 0, slice->tag);
+    rio_message_init(&m, slice->op, write ? RIO_FLAG_POSTED : 0, slice->tag);
     m.dma.count = slice->n;
     m.dma.total = slice->total;
     for (unsigned i = 0; i < slice->n; i++) {
         const RiodGap *gap = &slice->gaps[i];
         RioSegment seg = { gap->addr, gap->len, 0 };
 
-        rio_segment_put(buf, i, &seg);
-        if (slice->op == RIO_OP_DMA_WRITE) {
-            memcpy(to, gap->to, gap->len);
-            to += gap->len;
-        }
+        rio_segment_put(list, i, &seg);
     }
-    m.payload.data = buf;
-    m.payload.len = to - buf;
+    m.payload = (RioBytes) { list, slice->n * RIO_SEGMENT_SIZE };
+    if (write) {
+        m.tail = (RioBytes) { slice->gaps[0].to, slice->total };
+    }
     return rio_session_send(s->rio, &m);
 }
 

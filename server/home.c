@@ -217,7 +217,6 @@ static RiodHome *home_new(const char *name, IOThread *thread)
     QSIMPLEQ_INIT(&home->dirty);
     QSIMPLEQ_INIT(&home->ready);
     home->jobs = g_hash_table_new(NULL, NULL);
-    home->scratch = g_malloc(RIO_MAX_MESSAGE);
     QLIST_INSERT_HEAD(&homes, home, node);
     return home;
 }
@@ -275,7 +274,6 @@ void riod_homes_close_all(void)
         aio_context_unref(home->ctx);
         qemu_mutex_destroy(&home->lock);
         g_hash_table_destroy(home->jobs);
-        g_free(home->scratch);
         g_free(home->name);
         g_free(home);
     }

@@ -161,7 +161,6 @@ struct RiodHome {
     GHashTable *jobs;           /* Coroutine -> RiodJob, those alive */
     bool in_run;                /* riod_home_flush() follows */
     RiodCall *call;             /* the main loop waits for this one */
-    uint8_t *scratch;           /* RIO_MAX_MESSAGE, to build a message in */
     const RiodConnection *last_conn;    /* who spoke last; only compared */
     unsigned crowd;             /* > 0: several connections are busy */
 

@@ -351,8 +351,9 @@ size_t rio_memory_size(const RioMessage *m)
         return DOORBELL_FIXED + (size_t)m->payload.len;
     case RIO_OP_RECIPE:
         return m->payload.len;
-    case RIO_OP_DMA_READ:
     case RIO_OP_DMA_WRITE:
+        return DMA_FIXED + (size_t)m->payload.len + m->tail.len;
+    case RIO_OP_DMA_READ:
     case RIO_OP_DMA_READ_REPLY:
         return DMA_FIXED + (size_t)m->payload.len;
     case RIO_OP_MEM_UPDATE:
@@ -386,6 +387,9 @@ bool rio_memory_encode(const RioMessage *m, uint8_t *body, size_t size)
         rio_put32(body + 4, m->dma.total);
         w.p += DMA_FIXED;
         rio_write_bytes(&w, m->payload);
+        if (m->op == RIO_OP_DMA_WRITE) {
+            rio_write_bytes(&w, m->tail);
+        }
         break;
     case RIO_OP_DMA_READ_REPLY:
         rio_put64(body, m->dma_data.offset);

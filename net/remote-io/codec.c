@@ -388,6 +388,7 @@ RioDecodeResult rio_decode_header(const uint8_t *buf, size_t len,
     }
     get_header(buf, m);
     m->payload.data = buf + RIO_HEADER_SIZE;
+    m->tail = (RioBytes) { NULL, 0 };
     m->payload.len = length - RIO_HEADER_SIZE;
     return check_header(m, err) ? RIO_DECODE_OK : RIO_DECODE_BAD;
 }

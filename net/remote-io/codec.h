@@ -105,6 +105,8 @@ typedef struct RioMessage {
     uint32_t length;            /* whole message; set by rio_decode() */
     bool files;                 /* descriptors came with it; set by the link */
     RioBytes payload;           /* what follows the fixed part of the body */
+    RioBytes tail;              /* DMA_WRITE, to encode: the rest of that, if */
+                                /* it lies elsewhere.  Decoded: empty */
     union {
         RioString reason;       /* BYE, SESSION_GONE, refused replies */
         struct {                /* HELLO, HELLO_REPLY */
@@ -243,6 +245,7 @@ static inline void rio_message_init(RioMessage *m, uint8_t op, uint8_t flags,
     m->seq = 0;
     m->ack = 0;
     m->payload = (RioBytes) { NULL, 0 };
+    m->tail = (RioBytes) { NULL, 0 };
 }
 
 /* A window of registers, see "Description" in the specification */

@@ -53,7 +53,8 @@
 #define RIO_MIN_LOG                 16384u  /* smallest log in ATTACH_REPLY */
 #define RIO_MAX_LOG                 (64u * 1024 * 1024)     /* largest */
 #define RIO_ACK_MESSAGES            64u     /* received without an answer: */
-#define RIO_ACK_BYTES               32768u  /* send an ACK by itself */
+#define RIO_ACK_BYTES               32768u  /* send an ACK by itself; */
+                                            /* more if the log is large */
 #define RIO_DEFAULT_KEEPALIVE_MS    1000u
 #define RIO_MIN_KEEPALIVE_MS        10u
 #define RIO_MAX_KEEPALIVE_MS        600000u

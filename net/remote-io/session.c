@@ -476,11 +476,17 @@ RioReceiveResult rio_session_receive(RioSession *s, const RioMessage *m,
     return RIO_RECEIVE_DELIVER;
 }
 
+/* Received bytes after which an acknowledgement is owed */
+static uint32_t ack_bytes(const RioSession *s)
+{
+    return MIN(MAX(RIO_ACK_BYTES, s->log_limit / 32), s->log_limit / 4);
+}
+
 bool rio_session_wants_ack(const RioSession *s)
 {
     return s->state == RIO_SESSION_LIVE &&
            (s->unacked_messages >= RIO_ACK_MESSAGES ||
-            s->unacked_bytes >= MIN(RIO_ACK_BYTES, s->log_limit / 4) ||
+            s->unacked_bytes >= ack_bytes(s) ||
             s->ack_due) && s->unacked_messages;
 }
 

@@ -373,6 +373,29 @@ static void test_names_must_not_be_empty(void)
     g_rand_free(r);
 }
 
+/* Where the caller has it in two pieces, the message is the same */
+static void test_write_may_be_encoded_from_two_pieces(void)
+{
+    static uint8_t other[RIO_MAX_MESSAGE];
+    GRand *r = new_rand();
+    RioMessage m;
+    RioBytes data;
+    size_t n;
+
+    for (int i = 0; i < 100; i++) {
+        n = encode_valid(r, RIO_OP_DMA_WRITE, &m);
+        data = rio_segment_bytes(&m);
+        g_assert_cmpuint(data.len, >, 0);
+        m.payload.len -= data.len;
+        m.tail = data;
+        g_assert_cmpuint(rio_encoded_size(&m), ==, n);
+        g_assert_cmpuint(rio_encode(&m, other, sizeof(other)), ==, n);
+        g_assert_cmpmem(other, n, buf, n);
+        g_assert_cmpuint(rio_encode(&m, other, n - 1), ==, 0);
+    }
+    g_rand_free(r);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -388,5 +411,7 @@ int main(int argc, char **argv)
       test_sgl_step_needs_room_for_a_descriptor);
     T("bad-strings-are-refused", test_bad_strings_are_refused);
     T("names-must-not-be-empty", test_names_must_not_be_empty);
+    T("write-may-be-encoded-from-two-pieces",
+      test_write_may_be_encoded_from_two_pieces);
     return g_test_run();
 }

@@ -275,6 +275,36 @@ static void test_ack_is_wanted_after_many_messages(void)
     free_pair(&p);
 }
 
+/* The larger the log, the fewer acknowledgements; each has @bytes */
+static void check_ack_after(uint32_t log_limit, uint32_t bytes)
+{
+    Pair p = new_pair(log_limit);
+    uint32_t sent = 0;
+
+    while (sent < bytes) {
+        RioMessage m;
+
+        g_assert_false(rio_session_wants_ack(p.server));
+        for (int i = 0; i < 100; i++) {
+            g_assert_true(post(p.client, i, i));
+        }
+        m = take(p.client);
+        g_assert_cmpuint(m.batch.count, ==, 100);
+        assert_receives(p.server, &m, RIO_RECEIVE_DELIVER);
+        sent += m.length;
+    }
+    g_assert_true(rio_session_wants_ack(p.server));
+    free_pair(&p);
+}
+
+static void test_ack_is_rarer_where_the_log_is_large(void)
+{
+    check_ack_after(RIO_MIN_LOG, RIO_MIN_LOG / 4);
+    check_ack_after(8 * RIO_ACK_BYTES, RIO_ACK_BYTES);
+    check_ack_after(32 * RIO_ACK_BYTES, RIO_ACK_BYTES);
+    check_ack_after(64 * RIO_ACK_BYTES, 2 * RIO_ACK_BYTES);
+}
+
 static void test_ack_is_wanted_after_many_bytes(void)
 {
     Pair p = new_pair(RIO_MIN_LOG);
@@ -632,6 +662,8 @@ int main(int argc, char **argv)
     T("ack-is-wanted-after-many-messages",
       test_ack_is_wanted_after_many_messages);
     T("ack-is-wanted-after-many-bytes", test_ack_is_wanted_after_many_bytes);
+    T("ack-is-rarer-where-the-log-is-large",
+      test_ack_is_rarer_where_the_log_is_large);
     T("full-log-refuses-until-acknowledged",
       test_full_log_refuses_until_acknowledged);
     T("log-keeps-messages-over-growth-and-compaction",
