@@ -105,7 +105,7 @@ static void test_does_not_enable_what_cannot_work(void)
         fake_write(nv->h, NV_ACQ, 8, bad[i].acq);
         fake_write(nv->h, NV_CC, 4, bad[i].cc);
         g_assert_cmphex(csts(nv), ==, NV_CFS);
-        g_assert_cmpuint(nv->h->guest_errors, ==, 1);
+        g_assert_cmpuint(nv->h->other_logs, ==, 1);
         nv_disable(nv);
         g_assert_cmphex(csts(nv), ==, 0);
         nv_enable(nv);

@@ -16,12 +16,28 @@
 #include <errno.h>
 #include "nvme.h"
 
+#define NVME_SAY_NS         1000000000  /* at most one log line a second */
+
+bool nvme_may_say(NvmeCtrl *n)
+{
+    int64_t now = rio_clock_ns(n->dev);
+
+    if (n->said_ns && now - n->said_ns < NVME_SAY_NS) {
+        n->unsaid++;
+        return false;
+    }
+    n->said_ns = now;
+    return true;
+}
+
 void nvme_fatal(NvmeCtrl *n, const char *why, uint64_t value)
 {
-    if (!(n->csts & NVME_CSTS_CFS)) {
-        rio_log(n->dev, RIO_LOG_GUEST,
-                "controller stops (CSTS.CFS) until reset: %s (0x%" PRIx64 ")",
-                why, value);
+    /* Nobody may look into the guest: the operator sees its disk stop */
+    if (!(n->csts & NVME_CSTS_CFS) && nvme_may_say(n)) {
+        rio_log(n->dev, RIO_LOG_WARN, "the guest's controller stops "
+                "(CSTS.CFS) until it is reset: %s (0x%" PRIx64 "; %u more "
+                "errors since the last line)", why, value, n->unsaid);
+        n->unsaid = 0;
     }
     n->csts |= NVME_CSTS_CFS;
 }

@@ -16,7 +16,6 @@
 #include "nvme.h"
 
 #define NVME_BUFFER_ALIGN   4096        /* what O_DIRECT asks for at most */
-#define NVME_SAY_NS         1000000000  /* at most one log line a second */
 
 /* Blocks that a command is about */
 typedef struct NvmeExtent {
@@ -31,16 +30,13 @@ static void nvme_disk_say(NvmeCmd *cmd, const char *what,
                           const NvmeExtent *e, int ret)
 {
     NvmeCtrl *n = cmd->n;
-    int64_t now = rio_clock_ns(n->dev);
 
-    if (n->said_ns && now - n->said_ns < NVME_SAY_NS) {
-        n->unsaid++;
+    if (!nvme_may_say(n)) {
         return;
     }
     rio_log(n->dev, RIO_LOG_ERROR, "%s of %" PRIu64 " bytes at %" PRIu64
             " failed: %s (%u more errors since the last line)", what, e->len,
             e->offset, g_strerror(-ret), n->unsaid);
-    n->said_ns = now;
     n->unsaid = 0;
 }
 

@@ -180,7 +180,7 @@ struct NvmeCtrl {
     /* Logs (5.14) */
     NvmeStats stats;
     uint8_t errors[NVME_ERRORS][NVME_ERROR_SIZE];
-    int64_t said_ns;            /* when a disk error was last logged */
+    int64_t said_ns;            /* when an error was last logged */
     unsigned unsaid;            /* and how many since */
 };
 
@@ -273,6 +273,12 @@ void nvme_cc_write(NvmeCtrl *n, uint32_t value);
 
 /* Back to power-on state at once: system reset, function reset, detach */
 void nvme_ctrl_reset(NvmeCtrl *n);
+
+/*
+ * May the operator be told of an error now?  Not of each of a million.  Who
+ * does says how many were not told (unsaid), and begins to count again.
+ */
+bool nvme_may_say(NvmeCtrl *n);
 
 /* The controller cannot go on (CSTS.CFS); @why goes to the log */
 void nvme_fatal(NvmeCtrl *n, const char *why, uint64_t value);
