@@ -135,13 +135,14 @@ static int riod_option_next(int argc, char **argv)
 /* The monitor, through which error_report() goes, is not there yet */
 static G_NORETURN void G_GNUC_PRINTF(1, 2) early_error(const char *fmt, ...)
 {
-    g_autofree char *text = NULL;
     va_list ap;
+    char *text;
 
     va_start(ap, fmt);
     text = g_strdup_vprintf(fmt, ap);
     va_end(ap);
     riod_log("%s", text);
+    g_free(text);
     exit(EXIT_FAILURE);
 }
 

@@ -17,7 +17,7 @@
 
 #define TIMEOUT_MS  60000
 #define HOUR_MS     3600000
-#define SECOND_NS   1000000000ll
+#define PATIENT_NS  60000000000ll      /* ends a test that hangs */
 
 /* A kind of socket; @listen_on has %s for a temporary folder */
 typedef struct Kind {
@@ -89,6 +89,18 @@ static bool open_pair(Ends *e)
     return true;
 }
 
+static void close_ends(Ends *e)
+{
+    rio_transport_free(e->a);
+    rio_transport_free(e->b);
+    if (e->path) {
+        unlink(e->path);
+        rmdir(e->dir);
+    }
+    g_free(e->path);
+    g_free(e->dir);
+}
+
 /* False, and the test skipped, where this machine has no such socket */
 static bool open_ends(const Kind *kind, Ends *e)
 {
@@ -107,6 +119,7 @@ static bool open_ends(const Kind *kind, Ends *e)
     if (!listener) {
         g_test_skip(error_get_pretty(err));
         error_free(err);
+        close_ends(e);
         return false;
     }
     address = address_of(listener);
@@ -115,6 +128,7 @@ static bool open_ends(const Kind *kind, Ends *e)
         g_test_skip(error_get_pretty(err));
         error_free(err);
         object_unref(OBJECT(listener));
+        close_ends(e);
         return false;
     }
     g_assert_cmpstr(rio_transport_peer(e->a), ==, address);
@@ -125,18 +139,6 @@ static bool open_ends(const Kind *kind, Ends *e)
     return true;
 }
 
-static void close_ends(Ends *e)
-{
-    rio_transport_free(e->a);
-    rio_transport_free(e->b);
-    if (e->path) {
-        unlink(e->path);
-        rmdir(e->dir);
-    }
-    g_free(e->path);
-    g_free(e->dir);
-}
-
 static void send_all(RioTransport *t, const void *bytes, size_t n)
 {
     while (n) {
@@ -144,7 +146,7 @@ static void send_all(RioTransport *t, const void *bytes, size_t n)
         ssize_t done = rio_transport_send(t, &iov, 1, &error_abort);
 
         if (done == RIO_TRANSPORT_AGAIN) {
-            g_assert_cmpint(rio_transport_wait(t, G_IO_OUT, SECOND_NS), ==,
+            g_assert_cmpint(rio_transport_wait(t, G_IO_OUT, PATIENT_NS), ==,
                             G_IO_OUT);
             continue;
         }
@@ -160,7 +162,7 @@ static void recv_all(RioTransport *t, void *bytes, size_t n)
         ssize_t done = rio_transport_recv(t, bytes, n, &error_abort);
 
         if (done == RIO_TRANSPORT_AGAIN) {
-            g_assert_cmpint(rio_transport_wait(t, G_IO_IN, SECOND_NS), ==,
+            g_assert_cmpint(rio_transport_wait(t, G_IO_IN, PATIENT_NS), ==,
                             G_IO_IN);
             continue;
         }
@@ -291,7 +293,7 @@ static void test_end_of_stream_is_seen(const void *kind)
     rio_transport_free(e.a);
     e.a = NULL;
     recv_all(e.b, &got, 1);
-    g_assert_cmpint(rio_transport_wait(e.b, G_IO_IN, SECOND_NS), ==, G_IO_IN);
+    g_assert_cmpint(rio_transport_wait(e.b, G_IO_IN, PATIENT_NS), ==, G_IO_IN);
     g_assert_cmpint(rio_transport_recv(e.b, &got, 1, &error_abort), ==, 0);
     close_ends(&e);
 }
@@ -309,7 +311,7 @@ static void test_send_to_a_closed_peer_is_an_error(const void *kind)
     rio_transport_free(e.b);
     e.b = NULL;
     do {                                    /* the first may still be taken */
-        g_assert_cmpint(rio_transport_wait(e.a, G_IO_OUT, SECOND_NS), ==,
+        g_assert_cmpint(rio_transport_wait(e.a, G_IO_OUT, PATIENT_NS), ==,
                         G_IO_OUT);
         done = rio_transport_send(e.a, &iov, 1, &err);
     } while (done != RIO_TRANSPORT_ERROR);
