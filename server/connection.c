@@ -312,7 +312,10 @@ static void conn_rearm_tick(RiodConnection *conn)
     bool alive = true;
 
     WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        const RioLinkStats *stats = rio_link_stats(conn->link);
+
         alive = rio_link_tick(conn->link, now_ms(), &next, &err);
+        riod_memory_tick(&conn->quiet, stats->rx_bytes + stats->tx_bytes);
         if (!alive) {
             conn_log_locked(conn, err.text);
             conn->closing = true;

@@ -231,6 +231,21 @@ RiodVM *riod_vm_get(RiodClient *client, const char *name,
                     const uint8_t *uuid, RioError *err);
 void riod_vm_put(RiodClient *client, RiodVM *vm);
 
+/* ---------------------------------------------------------- memory.c */
+
+/* How busy a connection was of late.  Zeroed = ready. */
+typedef struct RiodQuiet {
+    uint64_t bytes;             /* that it had moved at the last tick */
+    unsigned ticks;             /* in which it was quiet ... */
+    bool busy;                  /* ... since it was busy */
+} RiodQuiet;
+
+/*
+ * Any thread: a tick of a connection that has moved @bytes so far.  When it
+ * has become quiet, free memory goes back to the system.
+ */
+void riod_memory_tick(RiodQuiet *q, uint64_t bytes);
+
 /* ------------------------------------------------------- connection.c */
 
 struct RiodConnection {
@@ -249,6 +264,7 @@ struct RiodConnection {
     unsigned poll_misses;       /* polls in vain since something came */
     int spin_credit;            /* spin for the next message while > 0 */
     RioLinkState tick_state;    /* of the link when @tick was last set */
+    RiodQuiet quiet;
 
     QemuMutex lock;
     QEMUBH *bh;                 /* others changed fields; NULL while moving */

@@ -325,6 +325,7 @@ bool riod_share_access(RiodSession *s, const RiodGap *gaps, unsigned n,
         }
     }
     *ret = 0;
+    /* What the module wrote before comes before what it reads now */
     smp_mb();
     for (unsigned i = 0; i < n && !*ret; i++) {
         if (!share_copy(s->share, &gaps[i], write)) {
@@ -333,6 +334,7 @@ bool riod_share_access(RiodSession *s, const RiodGap *gaps, unsigned n,
         }
         bytes += gaps[i].len;
     }
+    /* The same for what it reads next, and for the interrupt that follows */
     smp_mb();
     s->stats.shared_accesses++;
     s->stats.shared_access_bytes += bytes;
