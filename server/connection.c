@@ -86,6 +86,7 @@ void riod_connection_unref(RiodConnection *conn)
     error_free(conn->rx_error);
     qemu_mutex_destroy(&conn->lock);
     g_free(conn->peer);
+    g_free(conn->label);
     g_free(conn);
 }
 
@@ -237,8 +238,6 @@ static bool conn_some_messages_locked(RiodConnection *conn)
         }
         switch (rio_link_next(conn->link, m, &err)) {
         case RIO_NEXT_MESSAGE:
-            trace_riod_message(conn->number, rio_op_name(m->op), m->ids.vm,
-                               m->ids.module, m->seq, m->tag);
             if (unlikely(m->files)) {
                 conn->files = riod_files_take(conn->transport);
             }
@@ -634,7 +633,7 @@ static void conn_close(RiodConnection *conn)
 
 /* --- the main loop's side --- */
 
-static RioLink *conn_new_link(const RioTransport *t)
+static RioLink *conn_new_link(RiodConnection *conn, const RioTransport *t)
 {
     RioLinkConfig config = {
         .side = RIO_SIDE_SERVER,
@@ -644,6 +643,8 @@ static RioLink *conn_new_link(const RioTransport *t)
         .caps = RIO_CAP_RESUME | RIO_CAP_DMA | RIO_CAP_RECIPES |
                 (rio_transport_passes_files(t) ? RIO_CAP_SHM : 0),
         .server_id = riod_config.server_id,
+        .watch = &rio_link_tracer,
+        .watch_opaque = conn->label,
     };
 
     memcpy(config.uuid, riod_config.uuid, RIO_UUID_SIZE);
@@ -716,8 +717,9 @@ void riod_connection_new(QIOChannelSocket *ioc)
     conn->refs = 1;
     conn->number = ++last_number;
     conn->peer = g_strdup(rio_transport_peer(transport));
+    conn->label = g_strdup_printf("connection %" PRIu64, conn->number);
     conn->transport = transport;
-    conn->link = conn_new_link(transport);
+    conn->link = conn_new_link(conn, transport);
     conn->home = riod_home_default();
     conn->spin_credit = SPIN_CREDIT_MAX;
     qemu_mutex_init(&conn->lock);

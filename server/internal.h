@@ -33,6 +33,7 @@
 #include "qobject/qdict.h"
 #include "io/channel-socket.h"
 #include "net/remote-io/link.h"
+#include "net/remote-io/trace-link.h"
 #include "net/remote-io/transport.h"
 #include "remote-io-module.h"
 
@@ -252,6 +253,7 @@ struct RiodConnection {
     uint32_t refs;              /* atomic */
     uint64_t number;            /* constant; order of locks */
     char *peer;                 /* constant; address for messages */
+    char *label;                /* constant; "connection NUMBER" in traces */
 
     /* Home thread only */
     QEMUTimer *tick;            /* keep-alive and handshake timeout */

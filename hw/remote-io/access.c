@@ -284,6 +284,7 @@ static void round_trip_locked(RemoteIOCore *s, RemoteIOWaiter *w, bool vcpu,
 static bool refuse_locked(RemoteIOCore *s)
 {
     if (s->stopping || s->failing) {
+        trace_remote_io_refused(s->name, s->stopping);
         s->stats.failed++;
         return true;
     }

@@ -83,6 +83,8 @@ static RioLink *new_link(RemoteIOCore *s)
         .software = "QEMU " QEMU_VERSION,
         .caps = capabilities(s),
         .keepalive_ms = KEEPALIVE_MS,
+        .watch = &rio_link_tracer,
+        .watch_opaque = s->name,
     };
 
     host_uuid(config.uuid);
@@ -189,6 +191,7 @@ RemoteIOConn *remote_io_connect(RemoteIOCore *s, int64_t timeout_ms,
     Error *err = NULL;
 
     conn->refs = 1;
+    trace_remote_io_connecting(s->name, s->server_text);
     conn->transport = rio_transport_connect(s->server, timeout_ms,
                                             &s->detaching, &err);
     if (!conn->transport) {
@@ -306,6 +309,7 @@ RemoteIOResume remote_io_resume(RemoteIOCore *s, RemoteIOConn *conn,
                RIO_TOKEN_SIZE);
         m.resume.received = rio_session_received(s->session);
     }
+    trace_remote_io_resuming(s->name, m.epoch, m.resume.received);
     rio_link_send(conn->link, &m);
     if (!pump(s, conn, &m, deadline, errp)) {
         return REMOTE_IO_NO_ANSWER;

@@ -44,6 +44,7 @@
 #include "system/runstate.h"
 
 #include "net/remote-io/link.h"
+#include "net/remote-io/trace-link.h"
 #include "net/remote-io/transport.h"
 
 typedef struct RemoteIOCore RemoteIOCore;

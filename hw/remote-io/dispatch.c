@@ -218,8 +218,6 @@ static bool message(RemoteIOCore *s, RemoteIOConn *conn, RioMessage *m)
     RIO_UNINITIALIZED RioError err;
     const char *bad = NULL;
 
-    trace_remote_io_message(s->name, rio_op_name(m->op), m->seq, m->ack,
-                            m->tag);
     if (!same_ids(&m->ids, rio_session_ids(s->session))) {
         bad_message(s, m, "it is for another session");
         return false;

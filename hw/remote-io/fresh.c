@@ -143,6 +143,8 @@ void remote_io_fresh_locked(RemoteIOCore *s, RemoteIOConn *conn,
     RioSession *old = s->session;
     RemoteIOWaiter *w;
 
+    trace_remote_io_fresh(s->name, a->epoch,
+                          s->desc.restart == RIO_RESTART_STATELESS);
     remote_io_irq_lower_all_locked(s);
     remote_io_dma_forget_locked(s);
     remote_io_recipes_forget_locked(s);

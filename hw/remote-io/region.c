@@ -52,6 +52,7 @@ static bool refused(RemoteIORegion *r, const char *what, uint64_t offset,
     WITH_QEMU_LOCK_GUARD(&s->lock) {
         s->stats.refused++;
     }
+    trace_remote_io_region_refused(s->name, what, r->info.index, offset, size);
     qemu_log_mask(LOG_GUEST_ERROR, "remote-io %s: %s of %u bytes at region "
                   "%u offset 0x%" PRIx64 ": the module allows no such "
                   "size\n", s->name, what, size, r->info.index, offset);

@@ -23,6 +23,7 @@ typedef struct RioQueue {
 /* One iovec of rio_link_tx(): whose bytes; NULL = the control queue */
 typedef struct RioPlanned {
     RioSession *session;
+    const uint8_t *data;
     size_t len;
 } RioPlanned;
 
@@ -82,6 +83,15 @@ struct RioLink {
 };
 
 void rio_link_set_state(RioLink *l, RioLinkState state);
+
+/* Show the watch all messages that begin in @begun of @len bytes */
+void rio_link_show_sent(RioLink *l, const uint8_t *data, size_t begun,
+                        size_t len);
+
+static inline bool rio_link_watched(const RioLink *l)
+{
+    return l->config.watch && l->config.watch->wanted();
+}
 
 /* Room for @n bytes at the tail of @q, moving or growing what is there */
 void rio_queue_reserve(RioQueue *q, size_t n);

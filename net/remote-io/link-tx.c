@@ -16,6 +16,21 @@
 #define CONTROL_KEEP    4096u   /* what an empty control queue may hold */
 #define ACKS_AT_ONCE    8192u   /* bytes of ACKs queued in one turn */
 
+void rio_link_show_sent(RioLink *l, const uint8_t *data, size_t begun,
+                        size_t len)
+{
+    size_t at = 0;
+    RioMessage m;
+    RioError err;
+
+    while (at < begun && rio_decode_header(data + at, len - at,
+                                           RIO_MAX_MESSAGE, &m, &err) ==
+                         RIO_DECODE_OK) {
+        l->config.watch->message(l->config.watch_opaque, true, &m);
+        at += m.length;
+    }
+}
+
 /* --- the control queue --- */
 
 /*
@@ -31,6 +46,9 @@ void rio_link_queue(RioLink *l, const RioMessage *m)
         g_warning("remote-io: %s of %zu bytes cannot be encoded",
                   rio_op_name(m->op), n);
         return;
+    }
+    if (G_UNLIKELY(rio_link_watched(l))) {
+        rio_link_show_sent(l, l->control.data + l->control.tail, n, n);
     }
     l->control.tail += n;
     l->stats.tx_messages++;
@@ -186,6 +204,9 @@ static void queue_waiting(RioLink *l, RioSession *s)
         rio_queue_reserve(&l->control, n);
         memcpy(l->control.data + l->control.tail, data, n);
         l->control.tail += n;
+        if (G_UNLIKELY(rio_link_watched(l))) {
+            rio_link_show_sent(l, data, n, n);
+        }
         rio_session_tx_done(s, n);
     }
 }
@@ -279,6 +300,7 @@ static void plan(RioLink *l, struct iovec *iov, RioSession *s,
         iov[l->planned].iov_base = (void *)data;
         iov[l->planned].iov_len = len;
         l->plan[l->planned].session = s;
+        l->plan[l->planned].data = data;
         l->plan[l->planned].len = len;
         l->planned++;
     }
@@ -374,6 +396,20 @@ int rio_link_tx(RioLink *l, struct iovec *iov, int max)
     return l->planned;
 }
 
+/* @taken of the bytes planned went out: show which messages that began */
+static void show_taken(RioLink *l, const RioPlanned *p, size_t taken)
+{
+    const uint8_t *unused;
+    size_t rest = 0;
+
+    if (l->partial == p->session) {
+        rest = rio_session_tx_rest(p->session, &unused);
+    }
+    if (taken > rest) {
+        rio_link_show_sent(l, p->data + rest, taken - rest, p->len - rest);
+    }
+}
+
 /* @taken of the @planned bytes of @s went out; true when its turn is over */
 static bool session_taken(RioLink *l, RioSession *s, size_t taken,
                           size_t planned)
@@ -405,6 +441,9 @@ void rio_link_tx_done(RioLink *l, size_t n, int64_t now_ms)
         size_t taken = MIN(n, p->len);
 
         n -= taken;
+        if (p->session && G_UNLIKELY(rio_link_watched(l))) {
+            show_taken(l, p, taken);
+        }
         if (!p->session) {
             control_taken(l, taken);
         } else if (!session_taken(l, p->session, taken, p->len)) {

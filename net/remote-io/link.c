@@ -65,6 +65,16 @@ void rio_link_free(RioLink *l)
 
 void rio_link_set_state(RioLink *l, RioLinkState state)
 {
+    static const char *const name[] = {
+        [RIO_LINK_HELLO] = "HELLO",
+        [RIO_LINK_READY] = "READY",
+        [RIO_LINK_CLOSING] = "CLOSING",
+        [RIO_LINK_CLOSED] = "CLOSED",
+    };
+
+    if (l->state != state && rio_link_watched(l)) {
+        l->config.watch->state(l->config.watch_opaque, name[state]);
+    }
     l->state = state;
 }
 
@@ -319,6 +329,9 @@ static RioNextResult take_message(RioLink *l, RioMessage *m, RioError *err)
     m->files = G_UNLIKELY(l->files_to) && has_files(l, m->length);
     l->rx.head += m->length;
     l->stats.rx_messages++;
+    if (G_UNLIKELY(rio_link_watched(l))) {
+        l->config.watch->message(l->config.watch_opaque, false, m);
+    }
     if (l->state == RIO_LINK_CLOSING && m->op != RIO_OP_BYE) {
         return RIO_NEXT_NONE;
     }

@@ -28,6 +28,21 @@ typedef enum {
     RIO_LINK_CLOSED,            /* BYE received or an error found */
 } RioLinkState;
 
+/**
+ * RioLinkWatch: shows somebody what happens on a link, for traces
+ * @wanted: is it, now?  Asked for each message, so it should be cheap
+ * @message: @m was received, or was given to the transport or to the queue in
+ *     front of it; only its header is filled in
+ * @state: the state's name
+ *
+ * Called under the lock of whoever calls the link; they call nothing back.
+ */
+typedef struct RioLinkWatch {
+    bool (*wanted)(void);
+    void (*message)(void *opaque, bool sent, const RioMessage *m);
+    void (*state)(void *opaque, const char *state);
+} RioLinkWatch;
+
 /* What this side says of itself; copied by rio_link_new() */
 typedef struct RioLinkConfig {
     RioSide side;               /* CLIENT sends HELLO, SERVER answers */
@@ -42,6 +57,8 @@ typedef struct RioLinkConfig {
     uint32_t client_id;         /* SERVER: given to the peer, see
                                    rio_link_set_client_id() */
     uint32_t server_id;         /* SERVER: own id */
+    const RioLinkWatch *watch;  /* or NULL; not copied */
+    void *watch_opaque;
 } RioLinkConfig;
 
 /* Counters since rio_link_new(); a frame is one rio_link_tx_done() call or
