@@ -70,9 +70,14 @@ void rio_server_start(RioServer *server, const char *options)
 
 void rio_server_kill(RioServer *server, int signal)
 {
+    siginfo_t info;
     int status;
 
     kill(server->pid, signal);
+    if (signal == SIGSTOP) {
+        /* On its way until no thread runs any more */
+        waitid(P_PID, server->pid, &info, WSTOPPED | WEXITED | WNOWAIT);
+    }
     if (signal == SIGSTOP || signal == SIGCONT) {
         return;
     }
