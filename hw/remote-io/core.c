@@ -142,6 +142,7 @@ void remote_io_core_reset(RemoteIOCore *s)
         }
         remote_io_flush_locked(s);
     }
+    remote_io_share_reset(s);
     remote_io_irq_reset(s);
 }
 

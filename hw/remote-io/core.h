@@ -174,17 +174,17 @@ typedef struct RemoteIOShare {
     bool enabled;               /* property; constant once realized */
     MemoryListener listener;
     bool listening;             /* BQL */
-    bool logging;               /* BQL: dirty pages are being logged */
-    RemoteIOTable *all;         /* BQL: what could be shared */
-    RemoteIOTable *next;        /* BQL: the same, in the making */
+    RemoteIOTable *next;        /* BQL: in the making */
 
     /* lock: */
-    RemoteIOTable *table;       /* what the server shall have, or NULL */
-    uint32_t wanted;            /* number of @table, from 1 */
-    uint32_t sent;              /* number of the last one sent */
-    uint32_t answered;          /* number of the last one answered */
+    bool logging;               /* dirty pages are being logged */
+    RemoteIOTable *all;         /* what the device may reach */
+    RemoteIOTable *none;        /* an empty one */
+    RemoteIOTable *table;       /* what was sent last on this connection */
+    uint32_t sent;              /* its number */
+    uint32_t answered;          /* the last one that was answered */
     bool lent;                  /* a server may have memory mapped */
-    bool active;                /* @sent is in use and not empty; also read
+    bool active;                /* @table is in use and not empty; also read
                                    without lock */
     RemoteIOWaiter *waiter;     /* wants to hear of an answer */
 } RemoteIOShare;
@@ -465,7 +465,9 @@ bool remote_io_doorbell(RemoteIOCore *s, const RioWrite *w);
 bool remote_io_share_check(RemoteIOCore *s, Error **errp);
 void remote_io_share_start(RemoteIOCore *s);
 void remote_io_share_stop(RemoteIOCore *s);
-/* Send the table, if it was not sent and the one before is answered */
+/* BQL: the machine was reset; what works for the system that was lets go */
+void remote_io_share_reset(RemoteIOCore *s);
+/* Send the table, if it is another than before and that one is answered */
 void remote_io_share_submit_locked(RemoteIOCore *s);
 /* A new connection: the server has let go of what it had */
 void remote_io_share_forget_locked(RemoteIOCore *s);

@@ -153,6 +153,7 @@ static const char *reset_reply(RemoteIOCore *s)
         return not_asked;
     }
     s->resets_pending--;
+    remote_io_share_submit_locked(s);
     return NULL;
 }
 

@@ -40,7 +40,7 @@
 #define SLICE_NS SCALE_MS
 
 struct RemoteIOTable {
-    unsigned refs;              /* BQL */
+    unsigned refs;              /* lock, once it is not in the making */
     unsigned num, num_files;
     uint64_t bytes;
     RioMemory mem[RIO_MAX_MEMORY];
@@ -174,35 +174,55 @@ static bool in_flight(const RemoteIOShare *sh)
     return sh->sent != sh->answered;
 }
 
-void remote_io_share_submit_locked(RemoteIOCore *s)
+static RemoteIOTable *wanted_locked(RemoteIOCore *s)
 {
-    RemoteIOShare *sh = &s->share;
+    return s->share.logging || remote_io_resetting(s) ? s->share.none
+                                                      : s->share.all;
+}
+
+static void replace(RemoteIOTable **place, RemoteIOTable *t)
+{
+    t->refs++;
+    table_unref(*place);
+    *place = t;
+}
+
+static void send_locked(RemoteIOCore *s, const RemoteIOTable *t)
+{
     uint8_t payload[RIO_MAX_MEMORY * RIO_MEMORY_SIZE];
     RIO_UNINITIALIZED RioMessage m;
     unsigned i;
 
-    if (!s->conn || !sh->table || sh->sent == sh->wanted || in_flight(sh)) {
-        return;
-    }
-    rio_message_init(&m, RIO_OP_MEM_TABLE, 0, sh->wanted);
+    rio_message_init(&m, RIO_OP_MEM_TABLE, 0, s->share.sent);
     m.ids = *rio_session_ids(s->session);
     m.epoch = rio_session_epoch(s->session);
-    m.mem_table.count = sh->table->num;
-    for (i = 0; i < sh->table->num; i++) {
-        rio_memory_put(payload, i, &sh->table->mem[i]);
+    m.mem_table.count = t->num;
+    for (i = 0; i < t->num; i++) {
+        rio_memory_put(payload, i, &t->mem[i]);
     }
-    m.payload = (RioBytes) { payload, sh->table->num * RIO_MEMORY_SIZE };
-    qatomic_set(&sh->active, false);
-    sh->sent = sh->wanted;
-    sh->lent |= sh->table->num;
-    trace_remote_io_share_sent(s->name, sh->sent, sh->table->num,
-                               sh->table->bytes);
-    if (sh->table->num) {
+    m.payload = (RioBytes) { payload, t->num * RIO_MEMORY_SIZE };
+    trace_remote_io_share_sent(s->name, s->share.sent, t->num, t->bytes);
+    if (t->num) {
         rio_link_send_files(s->conn->link, &m);
     } else {
         rio_link_send(s->conn->link, &m);
     }
     remote_io_flush_locked(s);
+}
+
+void remote_io_share_submit_locked(RemoteIOCore *s)
+{
+    RemoteIOShare *sh = &s->share;
+
+    if (!sh->table || !s->conn || in_flight(sh) ||
+        same(sh->table, wanted_locked(s))) {
+        return;
+    }
+    replace(&sh->table, wanted_locked(s));
+    qatomic_set(&sh->active, false);
+    sh->lent |= sh->table->num;
+    sh->sent++;
+    send_locked(s, sh->table);
 }
 
 const int *remote_io_share_files_locked(RemoteIOCore *s, unsigned *num)
@@ -220,20 +240,18 @@ bool remote_io_share_reply_locked(RemoteIOCore *s, const RioMessage *m)
     }
     trace_remote_io_share_reply(s->name, m->tag, rio_status_name(m->status));
     sh->answered = sh->sent;
+    sh->lent = m->status == RIO_STATUS_OK && sh->table->num;
+    qatomic_set(&sh->active, sh->lent);
     if (m->status != RIO_STATUS_OK) {
         warn_report("remote-io %s: server %s does not use the memory that "
                     "share-memory=on gives it, and DMA goes by messages: %s",
                     s->name, s->server_text, m->reason);
-        sh->lent = false;
-    } else if (sh->sent == sh->wanted) {
-        sh->lent = sh->table->num;
-        qatomic_set(&sh->active, sh->lent);
     }
-    if (sh->waiter) {
+    remote_io_share_submit_locked(s);
+    if (sh->waiter && !in_flight(sh)) {
         qatomic_store_release(&sh->waiter->done, true);
         remote_io_wake_locked(sh->waiter);
     }
-    remote_io_share_submit_locked(s);
     return true;
 }
 
@@ -241,8 +259,11 @@ void remote_io_share_forget_locked(RemoteIOCore *s)
 {
     RemoteIOShare *sh = &s->share;
 
-    sh->lent = false;
-    sh->sent = sh->answered = 0;
+    if (sh->table) {
+        replace(&sh->table, sh->none);
+        sh->lent = false;
+        sh->answered = sh->sent;
+    }
 }
 
 uint64_t remote_io_share_bytes_locked(RemoteIOCore *s)
@@ -252,10 +273,13 @@ uint64_t remote_io_share_bytes_locked(RemoteIOCore *s)
 
 /* ---- taking back -------------------------------------------------------- */
 
-/* Nobody but us uses memory that is not in the table */
+/* Is what the server uses what it shall use? */
 static bool in_force(RemoteIOCore *s)
 {
-    return s->conn ? s->share.answered == s->share.wanted : !s->share.lent;
+    RemoteIOShare *sh = &s->share;
+
+    return s->conn ? !in_flight(sh) && same(sh->table, wanted_locked(s))
+                   : !sh->lent;
 }
 
 /*
@@ -264,16 +288,15 @@ static bool in_force(RemoteIOCore *s)
  */
 static void wait_locked(RemoteIOCore *s)
 {
-    RemoteIOShare *sh = &s->share;
     int64_t now = remote_io_now_ns();
     int64_t deadline = now + TAKE_BACK_NS;
 
     while (s->conn && !in_force(s) && now < deadline) {
         RemoteIOWaiter w = { };
 
-        sh->waiter = &w;
+        s->share.waiter = &w;
         remote_io_wait_slice_locked(s, &w, now + SLICE_NS, 0);
-        sh->waiter = NULL;
+        s->share.waiter = NULL;
         now = remote_io_now_ns();
     }
     if (s->conn && !in_force(s)) {
@@ -287,36 +310,33 @@ static void wait_locked(RemoteIOCore *s)
 }
 
 /*
- * BQL.  @t is from now on what the server shall have.  Returns: false when
- * it may still use what @t does not have.
+ * BQL and lock: what the server shall have has changed.  Returns: false when
+ * it may still use what was taken from it.
  */
-static bool set_table(RemoteIOCore *s, RemoteIOTable *t)
+static bool update_locked(RemoteIOCore *s)
 {
-    RemoteIOShare *sh = &s->share;
-    RemoteIOTable *old = sh->table;
     bool ok = true;
 
-    remote_io_lock(s);
-    if (!same(old, t)) {
-        if (s->conn && in_flight(sh)) {
-            wait_locked(s);     /* its descriptors may not be sent yet */
-        }
-        sh->table = table_ref(t);
-        sh->wanted = sh->wanted + 1 ?: 1;
+    if (takes_away(s->share.table, wanted_locked(s)) || !s->conn) {
         remote_io_share_submit_locked(s);
-        if (takes_away(old, t)) {
-            wait_locked(s);
-            ok = in_force(s);
-        }
-        table_unref(old);
+        wait_locked(s);
+        ok = in_force(s);
     } else {
-        ok = s->conn || !sh->lent;
+        remote_io_share_submit_locked(s);
     }
-    remote_io_unlock(s);
     if (remote_io_irq_pending(s)) {
-        remote_io_irq_apply(s);
+        remote_io_kick(s);      /* it came while we received */
     }
     return ok;
+}
+
+void remote_io_share_reset(RemoteIOCore *s)
+{
+    if (s->share.listening) {
+        remote_io_lock(s);
+        update_locked(s);
+        remote_io_unlock(s);
+    }
 }
 
 /* ---- the bus-master address space --------------------------------------- */
@@ -347,34 +367,39 @@ static void share_commit(MemoryListener *listener)
     RemoteIOTable *t = g_steal_pointer(&s->share.next);
 
     qsort(t->mem, t->num, sizeof(t->mem[0]), compare);
-    table_unref(s->share.all);
-    s->share.all = t;
-    if (!s->share.logging) {
-        set_table(s, t);
-    }
+    remote_io_lock(s);
+    replace(&s->share.all, t);
+    table_unref(t);
+    update_locked(s);
+    remote_io_unlock(s);
 }
 
 static bool share_log_start(MemoryListener *listener, Error **errp)
 {
     RemoteIOCore *s = core_of(listener);
-    RemoteIOTable *none = table_new();
+    bool ok;
 
-    s->share.logging = set_table(s, none);
-    table_unref(none);
-    if (!s->share.logging) {
+    remote_io_lock(s);
+    s->share.logging = true;
+    ok = update_locked(s);
+    s->share.logging = ok;
+    remote_io_unlock(s);
+    if (!ok) {
         error_setg(errp, "remote-io %s: server %s has the guest's memory "
                    "(share-memory=on) and does not answer, so what it "
                    "writes cannot be logged", s->name, s->server_text);
     }
-    return s->share.logging;
+    return ok;
 }
 
 static void share_log_stop(MemoryListener *listener)
 {
     RemoteIOCore *s = core_of(listener);
 
+    remote_io_lock(s);
     s->share.logging = false;
-    set_table(s, s->share.all);
+    update_locked(s);
+    remote_io_unlock(s);
 }
 
 /* ---- life --------------------------------------------------------------- */
@@ -419,11 +444,12 @@ void remote_io_share_start(RemoteIOCore *s)
         .log_global_stop = share_log_stop,
     };
     WITH_QEMU_LOCK_GUARD(&s->lock) {
-        sh->table = table_new();
+        sh->none = table_new();
+        sh->all = table_ref(sh->none);
+        sh->table = table_ref(sh->none);
     }
-    sh->all = table_new();
-    memory_listener_register(&sh->listener, pci_get_address_space(s->pci));
     sh->listening = true;
+    memory_listener_register(&sh->listener, pci_get_address_space(s->pci));
 }
 
 void remote_io_share_stop(RemoteIOCore *s)
@@ -436,7 +462,8 @@ void remote_io_share_stop(RemoteIOCore *s)
     }
     WITH_QEMU_LOCK_GUARD(&s->lock) {
         g_clear_pointer(&sh->table, table_unref);
+        g_clear_pointer(&sh->all, table_unref);
+        g_clear_pointer(&sh->none, table_unref);
     }
-    g_clear_pointer(&sh->all, table_unref);
     g_clear_pointer(&sh->next, table_unref);
 }

@@ -237,6 +237,32 @@ static void test_unplug_takes_memory_back(void)
     rio_nvme_stop(&t);
 }
 
+/*
+ * A module that has not heard of the reset yet, as its process stands still,
+ * has nothing any more; one that has, gets what the device may reach then.
+ */
+static void test_reset_takes_memory_back(void)
+{
+    RioNvme t = { };
+
+    setup(&t);
+    rio_server_kill(t.server, SIGSTOP);
+    qtest_system_reset_nowait(t.qts);
+    while (counter(&t, "shared-memory")) {
+        /* it waits for the server, for a second */
+    }
+    rio_server_kill(t.server, SIGCONT);
+    qtest_qmp_eventwait(t.qts, "RESET");
+    while (!counter(&t, "resets")) {
+        qpci_io_readl(t.dev, t.bar, NVME_CSTS);
+    }
+    set_master(&t, true);
+    qpci_iomap(t.dev, 0, NULL);
+    qpci_device_enable(t.dev);
+    wait_shared(&t, true);
+    rio_nvme_stop(&t);
+}
+
 /* The machine stands still for a second, then goes on without the server */
 static void test_server_that_hangs_loses_the_connection(void)
 {
@@ -327,6 +353,8 @@ int main(int argc, char **argv)
                    test_memory_that_is_plugged_is_shared);
     qtest_add_func("/remote-io/share/unplug-takes-memory-back",
                    test_unplug_takes_memory_back);
+    qtest_add_func("/remote-io/share/reset-takes-memory-back",
+                   test_reset_takes_memory_back);
     qtest_add_func("/remote-io/share/server-that-hangs-loses-the-connection",
                    test_server_that_hangs_loses_the_connection);
     qtest_add_func("/remote-io/share/memory-that-may-shrink-is-not-used",
