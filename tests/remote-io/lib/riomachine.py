@@ -159,3 +159,37 @@ def until(condition, timeout=60, what=None):
         assert time.monotonic() < end, what() if what else condition
         time.sleep(0.002)
     return value
+
+
+class FlatDevice:
+    """A PCI device of a flat guest: its accesses are a real processor's."""
+
+    def __init__(self, guest, memory, vendor, device):
+        self.guest = guest
+        self.memory = memory.bytes
+        self._vendor, self._device = vendor, device
+        self.bar = None
+        self.find()
+
+    def find(self):
+        """Find it and switch it on, after the machine was reset too."""
+        bdf = self.guest.find_pci(self._vendor, self._device)
+        self.guest.enable_pci(bdf)
+        self.bar = self.guest.bar(bdf)
+
+    def read(self, offset, size=4):
+        return self.guest.read(self.bar + offset, size * 8)
+
+    def write(self, offset, value, size=4, posted=False):
+        del posted                      # the module has said what is posted
+        self.guest.write(self.bar + offset, value, size * 8)
+
+    def ring(self, offset, value):
+        self.write(offset, value)
+
+    def wait(self):
+        self.guest.heartbeat()
+
+    def begin_read(self, offset):
+        """Send the processor into a load; guest.wait() has its value."""
+        self.guest.post(f'R32 {self.bar + offset:x}')
