@@ -21,37 +21,17 @@
 
 #define N 1000
 
-typedef struct Setup {
-    RioServer *server;
-    QTestState *qts;
-    QPCIBus *bus;
-    QPCIDevice *dev;
-    QPCIBar bar;
-} Setup;
-
 typedef struct Cost {
     uint64_t accesses, round_trips, messages, frames;
 } Cost;
 
-static void setup(Setup *t, const char *listen)
+static void setup(RioMachine *t, const char *listen)
 {
     t->server = rio_server_new(listen, "--module counter,id=m0");
-    t->qts = rio_qemu("-machine q35 -device remote-io,id=d0,addr=4,"
-                      "server=%s,module=m0", t->server->address);
-    t->bus = qpci_new_pc(t->qts, NULL);
-    t->dev = rio_pci_device(t->bus, 4);
-    t->bar = qpci_iomap(t->dev, 0, NULL);
+    rio_machine_start(t, "-machine q35", NULL, "");
 }
 
-static void teardown(Setup *t)
-{
-    g_free(t->dev);
-    qpci_free_pc(t->bus);
-    qtest_quit(t->qts);
-    rio_server_free(t->server);
-}
-
-static Cost cost(Setup *t)
+static Cost cost(RioMachine *t)
 {
     return (Cost) {
         .accesses = rio_stat(t->qts, "d0", "accesses"),
@@ -61,7 +41,7 @@ static Cost cost(Setup *t)
     };
 }
 
-static Cost cost_since(Setup *t, const Cost *before)
+static Cost cost_since(RioMachine *t, const Cost *before)
 {
     Cost now = cost(t);
 
@@ -75,7 +55,7 @@ static Cost cost_since(Setup *t, const Cost *before)
 
 static void test_load_is_one_round_trip(const void *listen)
 {
-    Setup t = { };
+    RioMachine t = { };
     Cost c;
 
     setup(&t, listen);
@@ -87,12 +67,12 @@ static void test_load_is_one_round_trip(const void *listen)
     c = cost_since(&t, &c);
     g_assert_cmpuint(c.accesses, ==, N);
     g_assert_cmpuint(c.round_trips, ==, N);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 static void test_posted_store_is_no_round_trip(const void *listen)
 {
-    Setup t = { };
+    RioMachine t = { };
     Cost c;
 
     setup(&t, listen);
@@ -105,12 +85,12 @@ static void test_posted_store_is_no_round_trip(const void *listen)
     g_assert_cmpuint(c.round_trips, ==, 0);
     g_assert_cmpuint(rio_stat(t.qts, "d0", "posted-writes"), ==, N);
     g_assert_cmpuint(qpci_io_readl(t.dev, t.bar, COUNTER_WRITES), ==, N);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 static void test_waiting_store_is_one_round_trip(void)
 {
-    Setup t = { };
+    RioMachine t = { };
     Cost c;
 
     setup(&t, "unix");
@@ -120,13 +100,13 @@ static void test_waiting_store_is_one_round_trip(void)
     }
     c = cost_since(&t, &c);
     g_assert_cmpuint(c.round_trips, ==, N);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 /* Config space is answered in QEMU: nothing is sent, not even later */
 static void test_config_access_makes_no_traffic(void)
 {
-    Setup t = { };
+    RioMachine t = { };
     Cost c;
 
     setup(&t, "unix");
@@ -141,12 +121,12 @@ static void test_config_access_makes_no_traffic(void)
     c = cost_since(&t, &c);
     g_assert_cmpuint(c.accesses, ==, 0);
     g_assert_cmpuint(c.round_trips, ==, 0);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 static void test_histogram_counts_each_round_trip(void)
 {
-    Setup t = { };
+    RioMachine t = { };
     const QListEntry *e;
     QDict *info, *latency;
     uint64_t sum = 0, below = 0;
@@ -173,7 +153,7 @@ static void test_histogram_counts_each_round_trip(void)
     g_assert_cmpuint(qdict_get_int(latency, "max-ns"), >=,
                      qdict_get_int(latency, "p99-ns"));
     qobject_unref(info);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 int main(int argc, char **argv)

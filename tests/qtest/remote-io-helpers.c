@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include <sys/wait.h>
+#include "libqos/pci-pc.h"
 #include "qobject/qdict.h"
 #include "qobject/qlist.h"
 #include "remote-io-helpers.h"
@@ -123,6 +124,26 @@ QPCIDevice *rio_pci_device(QPCIBus *bus, int slot)
     g_assert_nonnull(dev);
     qpci_device_enable(dev);
     return dev;
+}
+
+void rio_machine_start(RioMachine *m, const char *machine,
+                       const char *address, const char *device)
+{
+    m->qts = rio_qemu("%s -device remote-io,id=d0,addr=4,server=%s,module=m0"
+                      "%s", machine, address ?: m->server->address, device);
+    m->bus = qpci_new_pc(m->qts, NULL);
+    m->dev = rio_pci_device(m->bus, 4);
+    m->bar = qpci_iomap(m->dev, 0, NULL);
+}
+
+void rio_machine_stop(RioMachine *m)
+{
+    g_free(m->dev);
+    if (m->bus) {
+        qpci_free_pc(m->bus);
+    }
+    qtest_quit(m->qts);
+    rio_server_free(m->server);
 }
 
 QDict *rio_info(QTestState *qts, const char *id)

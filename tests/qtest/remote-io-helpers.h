@@ -41,6 +41,28 @@ QTestState *rio_qemu(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /* The device at slot @slot of bus 0, enabled */
 QPCIDevice *rio_pci_device(QPCIBus *bus, int slot);
 
+/* What most tests need: a server, and a machine with a device of it */
+typedef struct RioMachine {
+    RioServer *server;
+    QTestState *qts;
+    QPCIBus *bus;               /* NULL, as what follows: not a PCI device */
+    QPCIDevice *dev;
+    QPCIBar bar;
+} RioMachine;
+
+/**
+ * rio_machine_start: a machine with device d0 of module m0, a PCI function
+ * @m: its server runs; the rest is filled in
+ * @machine: options of QEMU, the machine and its memory
+ * @address: of the server; NULL: where it listens
+ * @device: more properties of the device, from a comma on, or ""
+ */
+void rio_machine_start(RioMachine *m, const char *machine,
+                       const char *address, const char *device);
+
+/* Ends the machine, then the server; both must end well */
+void rio_machine_stop(RioMachine *m);
+
 /* Member @name of "stats" in query-remote-io of device @id */
 uint64_t rio_stat(QTestState *qts, const char *id, const char *name);
 

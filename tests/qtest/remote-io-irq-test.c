@@ -20,37 +20,16 @@
 
 #define MESSAGE_AT 0x100000     /* guest memory that a message is sent to */
 
-typedef struct Setup {
-    RioServer *server;
-    QTestState *qts;
-    QPCIBus *bus;
-    QPCIDevice *dev;
-    QPCIBar bar;
-} Setup;
-
-static void setup_pci(Setup *t, const char *module)
+static void setup_pci(RioMachine *t, const char *module)
 {
     g_autofree char *options = g_strdup_printf("--module %s,id=m0", module);
 
     t->server = rio_server_new("unix", options);
-    t->qts = rio_qemu("-machine q35 -device remote-io,id=d0,addr=4,"
-                      "server=%s,module=m0", t->server->address);
+    rio_machine_start(t, "-machine q35", NULL, "");
     qtest_irq_intercept_in(t->qts, "ioapic");
-    t->bus = qpci_new_pc(t->qts, NULL);
-    t->dev = rio_pci_device(t->bus, 4);
 }
 
-static void teardown(Setup *t)
-{
-    g_free(t->dev);
-    if (t->bus) {
-        qpci_free_pc(t->bus);
-    }
-    qtest_quit(t->qts);
-    rio_server_free(t->server);
-}
-
-static void raise_causes(Setup *t, uint32_t causes)
+static void raise_causes(RioMachine *t, uint32_t causes)
 {
     qpci_io_writel(t->dev, t->bar, DEMO_IRQ_RAISE, causes);
     g_assert_cmphex(qpci_io_readl(t->dev, t->bar, DEMO_IRQ_STATUS) & causes,
@@ -70,11 +49,10 @@ static unsigned pci_pins(QTestState *qts)
 
 static void test_intx_follows_its_cause(void)
 {
-    Setup t = { };
+    RioMachine t = { };
     unsigned pins;
 
     setup_pci(&t, "demo");
-    t.bar = qpci_iomap(t.dev, 0, NULL);
     g_assert_cmphex(qpci_config_readb(t.dev, PCI_INTERRUPT_PIN), ==, 1);
     raise_causes(&t, 4);
     g_assert_cmphex(pci_pins(t.qts), ==, 0);
@@ -90,16 +68,15 @@ static void test_intx_follows_its_cause(void)
     g_assert_cmphex(pci_pins(t.qts), ==, pins);
     qpci_io_writel(t.dev, t.bar, DEMO_IRQ_ACK, 8);
     g_assert_cmphex(pci_pins(t.qts), ==, 0);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 static void test_intx_can_be_disabled(void)
 {
-    Setup t = { };
+    RioMachine t = { };
     uint16_t command;
 
     setup_pci(&t, "demo");
-    t.bar = qpci_iomap(t.dev, 0, NULL);
     qpci_io_writel(t.dev, t.bar, DEMO_IRQ_ENABLE, ~0u);
     command = qpci_config_readw(t.dev, PCI_COMMAND);
     qpci_config_writew(t.dev, PCI_COMMAND,
@@ -108,30 +85,28 @@ static void test_intx_can_be_disabled(void)
     g_assert_cmphex(pci_pins(t.qts), ==, 0);
     qpci_config_writew(t.dev, PCI_COMMAND, command);
     g_assert_cmphex(pci_pins(t.qts), !=, 0);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 static void test_reset_drops_the_line(void)
 {
-    Setup t = { };
+    RioMachine t = { };
 
     setup_pci(&t, "demo");
-    t.bar = qpci_iomap(t.dev, 0, NULL);
     qpci_io_writel(t.dev, t.bar, DEMO_IRQ_ENABLE, ~0u);
     raise_causes(&t, 1);
     g_assert_cmphex(pci_pins(t.qts), !=, 0);
     qtest_system_reset(t.qts);
     g_assert_cmphex(pci_pins(t.qts), ==, 0);
     qpci_device_enable(t.dev);
-    t.bar = qpci_iomap(t.dev, 0, NULL);
     g_assert_cmphex(qpci_io_readl(t.dev, t.bar, DEMO_IRQ_STATUS), ==, 0);
     g_assert_cmphex(qpci_io_readl(t.dev, t.bar, DEMO_IRQ_ENABLE), ==, 0);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 static void test_isa_line_follows_its_cause(const void *irq)
 {
-    Setup t = { };
+    RioMachine t = { };
     int pin = GPOINTER_TO_INT(irq);
 
     t.server = rio_server_new("unix", "--module demo,id=m0,bus=isa");
@@ -144,16 +119,15 @@ static void test_isa_line_follows_its_cause(const void *irq)
     g_assert_true(qtest_get_irq(t.qts, pin));
     qtest_outl(t.qts, 0x200 + DEMO_IRQ_ACK, 1);
     g_assert_false(qtest_get_irq(t.qts, pin));
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 static void test_msi_is_sent_once_per_cause(void)
 {
-    Setup t = { };
+    RioMachine t = { };
     uint8_t cap;
 
     setup_pci(&t, "demo,msix=0");
-    t.bar = qpci_iomap(t.dev, 0, NULL);
     cap = qpci_find_capability(t.dev, PCI_CAP_ID_MSI, 0);
     g_assert_cmphex(cap, !=, 0);
     qpci_config_writel(t.dev, cap + PCI_MSI_ADDRESS_LO, MESSAGE_AT);
@@ -173,11 +147,11 @@ static void test_msi_is_sent_once_per_cause(void)
     g_assert_cmphex(qtest_readl(t.qts, MESSAGE_AT), ==, 0);
     raise_causes(&t, 1 << 3);
     g_assert_cmphex(qtest_readl(t.qts, MESSAGE_AT), ==, 0x43);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
-static void msix_set(Setup *t, unsigned vector, uint32_t addr, uint32_t data,
-                     bool masked)
+static void msix_set(RioMachine *t, unsigned vector, uint32_t addr,
+                     uint32_t data, bool masked)
 {
     uint64_t at = t->dev->msix_table_off + vector * PCI_MSIX_ENTRY_SIZE;
     QPCIBar bar = t->dev->msix_table_bar;
@@ -191,7 +165,7 @@ static void msix_set(Setup *t, unsigned vector, uint32_t addr, uint32_t data,
 /* The table shares BAR 0 with the registers, and costs no round trip */
 static void test_msix_vectors_are_their_own(void)
 {
-    Setup t = { };
+    RioMachine t = { };
     uint64_t trips;
 
     setup_pci(&t, "demo,msi=0");
@@ -208,13 +182,13 @@ static void test_msix_vectors_are_their_own(void)
     g_assert_cmphex(qtest_readl(t.qts, MESSAGE_AT + 4), ==, 0);
     g_assert_cmphex(qtest_readl(t.qts, MESSAGE_AT + 8), ==, 0x1002);
     g_assert_cmphex(pci_pins(t.qts), ==, 0);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 /* What comes while a vector is masked is pending, and sent when it is not */
 static void test_msix_masked_is_pending(void)
 {
-    Setup t = { };
+    RioMachine t = { };
 
     setup_pci(&t, "demo,msi=0");
     qpci_msix_enable(t.dev);
@@ -227,7 +201,7 @@ static void test_msix_masked_is_pending(void)
     msix_set(&t, 1, MESSAGE_AT, 0x77, false);
     g_assert_cmphex(qtest_readl(t.qts, MESSAGE_AT), ==, 0x77);
     g_assert_false(qpci_msix_pending(t.dev, 1));
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 int main(int argc, char **argv)

@@ -24,38 +24,16 @@
 #define COUNTER_ORDER 0x98
 #define COUNTER_ORDER_WAIT 0xa0
 
-typedef struct Setup {
-    RioServer *server;
-    QTestState *qts;
-    QPCIBus *bus;
-    QPCIDevice *dev;
-    QPCIBar bar;
-} Setup;
-
-static void setup_pci(Setup *t, const char *listen, const char *module)
+static void setup_pci(RioMachine *t, const char *listen, const char *module)
 {
     g_autofree char *options = g_strdup_printf("--module %s,id=m0", module);
 
     t->server = rio_server_new(listen, options);
-    t->qts = rio_qemu("-machine pc -device remote-io,id=d0,addr=4,"
-                      "server=%s,module=m0", t->server->address);
-    t->bus = qpci_new_pc(t->qts, NULL);
-    t->dev = rio_pci_device(t->bus, 4);
-    t->bar = qpci_iomap(t->dev, 0, NULL);
-}
-
-static void teardown(Setup *t)
-{
-    g_free(t->dev);
-    if (t->bus) {
-        qpci_free_pc(t->bus);
-    }
-    qtest_quit(t->qts);
-    rio_server_free(t->server);
+    rio_machine_start(t, "-machine pc", NULL, "");
 }
 
 /* What was stored in one width is loaded in every other, little-endian */
-static void check_widths(Setup *t)
+static void check_widths(RioMachine *t)
 {
     uint64_t value;
 
@@ -79,7 +57,7 @@ static void check_widths(Setup *t)
 
 static void test_pci_every_width(const void *listen)
 {
-    Setup t = { };
+    RioMachine t = { };
 
     setup_pci(&t, listen, "demo");
     g_assert_cmphex(qpci_config_readw(t.dev, PCI_VENDOR_ID), ==, 0x1234);
@@ -89,12 +67,12 @@ static void test_pci_every_width(const void *listen)
     g_assert_cmphex(qpci_io_readl(t.dev, t.bar, DEMO_LIVENESS), ==,
                     ~0x12345678u);
     check_widths(&t);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 static void test_isa_every_width(void)
 {
-    Setup t = { };
+    RioMachine t = { };
     uint16_t port = 0x200;
 
     t.server = rio_server_new("unix", "--module demo,id=m0,bus=isa");
@@ -107,25 +85,25 @@ static void test_isa_every_width(void)
     g_assert_cmphex(qtest_inl(t.qts, port + DEMO_RAM), ==, 0x44332211);
     g_assert_cmphex(qtest_inw(t.qts, port + DEMO_RAM + 1), ==, 0x3322);
     g_assert_cmphex(qtest_inb(t.qts, port + DEMO_RAM + 3), ==, 0x44);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 static void test_isa_moves_with_iobase(void)
 {
-    Setup t = { };
+    RioMachine t = { };
 
     t.server = rio_server_new("unix", "--module demo,id=m0,bus=isa");
     t.qts = rio_qemu("-machine pc -device remote-io-isa,id=d0,server=%s,"
                      "module=m0,iobase=0x700,irq=7", t.server->address);
     g_assert_cmphex(qtest_inl(t.qts, 0x700), ==, 0x4f4d4544);
     g_assert_cmphex(qtest_inl(t.qts, 0x200), ==, UINT32_MAX);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 /* A width that a range excludes gives all ones and never leaves QEMU */
 static void test_excluded_width_makes_no_traffic(void)
 {
-    Setup t = { };
+    RioMachine t = { };
     uint64_t sent;
 
     setup_pci(&t, "unix", "demo");
@@ -140,13 +118,13 @@ static void test_excluded_width_makes_no_traffic(void)
     g_assert_cmpuint(rio_stat(t.qts, "d0", "refused"), ==, 3);
     g_assert_cmphex(qpci_io_readl(t.dev, t.bar, DEMO_SCRATCH), ==,
                     0x5a5a5a5a);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 /* Posted and waiting stores, mixed, are carried out in the order of issue */
 static void test_stores_keep_their_order(const void *listen)
 {
-    Setup t = { };
+    RioMachine t = { };
     uint32_t n;
 
     setup_pci(&t, listen, "counter");
@@ -160,13 +138,13 @@ static void test_stores_keep_their_order(const void *listen)
                      20000);
     g_assert_cmpuint(qpci_io_readq(t.dev, t.bar, COUNTER_ORDER_ERRORS), ==,
                      0);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 /* The guest moves the BAR: the registers move with it */
 static void test_bar_can_move(void)
 {
-    Setup t = { };
+    RioMachine t = { };
     uint64_t to = 0xd0000000;
 
     setup_pci(&t, "unix", "demo");
@@ -176,7 +154,7 @@ static void test_bar_can_move(void)
                     0x4f4d4544);
     qpci_config_writew(t.dev, PCI_COMMAND, 0);
     g_assert_cmphex(qtest_readl(t.qts, to + DEMO_ID), !=, 0x4f4d4544);
-    teardown(&t);
+    rio_machine_stop(&t);
 }
 
 /* Two devices, and two machines, on one server do not see each other */

@@ -308,46 +308,39 @@ static void proxy_wait_cuts(Proxy *p, unsigned cuts)
 /* --- the machine --- */
 
 typedef struct Setup {
-    RioServer *server;
-    Proxy *proxy;
-    QTestState *qts;
-    QPCIBus *bus;
-    QPCIDevice *dev;
-    QPCIBar bar;
+    RioMachine m;
+    Proxy *proxy;               /* between the device and the server */
     unsigned reads, order;      /* how often this was done */
 } Setup;
 
 static void setup(Setup *t, const char *module, const char *on_loss,
                   unsigned loss_timeout_ms)
 {
-    t->server = rio_server_new("unix", module);
-    t->proxy = proxy_new(t->server);
-    t->qts = rio_qemu("-machine q35 -device remote-io,id=d0,addr=4,"
-                      "server=unix:%s,module=m0,on-loss=%s,loss-timeout=%u,"
-                      "reconnect-ms=5,connect-timeout=20000",
-                      t->proxy->path, on_loss, loss_timeout_ms);
-    t->bus = qpci_new_pc(t->qts, NULL);
-    t->dev = rio_pci_device(t->bus, 4);
-    t->bar = qpci_iomap(t->dev, 0, NULL);
+    g_autofree char *address = NULL;
+    g_autofree char *device =
+        g_strdup_printf(",on-loss=%s,loss-timeout=%u,reconnect-ms=5,"
+                        "connect-timeout=20000", on_loss, loss_timeout_ms);
+
+    t->m.server = rio_server_new("unix", module);
+    t->proxy = proxy_new(t->m.server);
+    address = g_strdup_printf("unix:%s", t->proxy->path);
+    rio_machine_start(&t->m, "-machine q35", address, device);
 }
 
 static void teardown(Setup *t)
 {
-    g_free(t->dev);
-    qpci_free_pc(t->bus);
-    qtest_quit(t->qts);
+    rio_machine_stop(&t->m);
     proxy_free(t->proxy);
-    rio_server_free(t->server);
 }
 
 static uint32_t load(Setup *t, unsigned offset)
 {
-    return qpci_io_readl(t->dev, t->bar, offset);
+    return qpci_io_readl(t->m.dev, t->m.bar, offset);
 }
 
 static void store(Setup *t, unsigned offset, uint32_t value)
 {
-    qpci_io_writel(t->dev, t->bar, offset, value);
+    qpci_io_writel(t->m.dev, t->m.bar, offset, value);
 }
 
 /* Each kind of access, once */
@@ -371,14 +364,14 @@ static void check_exact(Setup *t)
 static void check_no_event(Setup *t)
 {
     /* The monitor's answer comes after the events before it */
-    qobject_unref(rio_info(t->qts, "d0"));
-    g_assert_null(qtest_qmp_event_ref(t->qts, "REMOTE_IO_LOST"));
-    g_assert_null(qtest_qmp_event_ref(t->qts, "REMOTE_IO_RESTORED"));
+    qobject_unref(rio_info(t->m.qts, "d0"));
+    g_assert_null(qtest_qmp_event_ref(t->m.qts, "REMOTE_IO_LOST"));
+    g_assert_null(qtest_qmp_event_ref(t->m.qts, "REMOTE_IO_RESTORED"));
 }
 
 static void expect_lost(Setup *t, const char *on_loss, const char *reason)
 {
-    QDict *event = qtest_qmp_eventwait_ref(t->qts, "REMOTE_IO_LOST");
+    QDict *event = qtest_qmp_eventwait_ref(t->m.qts, "REMOTE_IO_LOST");
     QDict *data = qdict_get_qdict(event, "data");
 
     g_assert_cmpstr(qdict_get_str(data, "id"), ==, "d0");
@@ -393,7 +386,7 @@ static void expect_lost(Setup *t, const char *on_loss, const char *reason)
 
 static void expect_restored(Setup *t, bool state_kept)
 {
-    QDict *event = qtest_qmp_eventwait_ref(t->qts, "REMOTE_IO_RESTORED");
+    QDict *event = qtest_qmp_eventwait_ref(t->m.qts, "REMOTE_IO_RESTORED");
     QDict *data = qdict_get_qdict(event, "data");
 
     g_assert_cmpstr(qdict_get_str(data, "id"), ==, "d0");
@@ -420,8 +413,8 @@ static void test_cut_after_any_byte(const void *opaque)
         work(&t);
     }
     check_exact(&t);
-    g_assert_cmpuint(rio_stat(t.qts, "d0", "reconnects"), ==, bytes - 1);
-    g_assert_cmpuint(rio_stat(t.qts, "d0", "failed"), ==, 0);
+    g_assert_cmpuint(rio_stat(t.m.qts, "d0", "reconnects"), ==, bytes - 1);
+    g_assert_cmpuint(rio_stat(t.m.qts, "d0", "failed"), ==, 0);
     check_no_event(&t);
     teardown(&t);
 }
@@ -443,8 +436,8 @@ static void test_cut_while_resuming(const void *opaque)
         work(&t);
     }
     check_exact(&t);
-    g_assert_cmpuint(rio_stat(t.qts, "d0", "reconnects"), >=, cuts / 2);
-    g_assert_cmpuint(rio_stat(t.qts, "d0", "reconnects"), <=, cuts);
+    g_assert_cmpuint(rio_stat(t.m.qts, "d0", "reconnects"), >=, cuts / 2);
+    g_assert_cmpuint(rio_stat(t.m.qts, "d0", "reconnects"), <=, cuts);
     check_no_event(&t);
     teardown(&t);
 }
@@ -500,7 +493,7 @@ static void test_fail_gives_ones_until_the_server_is_back(void)
     for (n = 0; n < 5; n++) {
         work(&t);
     }
-    rio_server_kill(t.server, SIGKILL);
+    rio_server_kill(t.m.server, SIGKILL);
     g_assert_cmpuint(load(&t, COUNTER_COUNT_READ), ==, ALL_ONES);
     expect_lost(&t, "fail", NULL);
     for (n = 0; n < 100; n++) {
@@ -508,9 +501,9 @@ static void test_fail_gives_ones_until_the_server_is_back(void)
         store(&t, COUNTER_ORDER, n);
         store(&t, COUNTER_ORDER_WAIT, n);
     }
-    g_assert_cmpuint(rio_stat(t.qts, "d0", "failed"), ==, 301);
+    g_assert_cmpuint(rio_stat(t.m.qts, "d0", "failed"), ==, 301);
     check_no_event(&t);
-    rio_server_start(t.server, "--module counter,id=m0");
+    rio_server_start(t.m.server, "--module counter,id=m0");
     expect_restored(&t, false);
     /* The module is as after power-on: nothing of before was said to it */
     t.reads = t.order = 0;
@@ -526,8 +519,8 @@ static void test_fail_announces_a_server_that_was_restarted(void)
 
     setup(&t, "--module counter,id=m0", "fail", NEVER_MS);
     work(&t);
-    rio_server_kill(t.server, SIGKILL);
-    rio_server_start(t.server, "--module counter,id=m0");
+    rio_server_kill(t.m.server, SIGKILL);
+    rio_server_start(t.m.server, "--module counter,id=m0");
     expect_lost(&t, "fail", "state is lost");
     expect_restored(&t, false);
     t.reads = t.order = 0;
@@ -543,14 +536,14 @@ static void test_stateless_module_goes_on_on_a_new_server(const void *policy)
     setup(&t, "--module null,id=m0,value=0x2a", policy, NEVER_MS);
     for (unsigned round = 1; round <= 3; round++) {
         g_assert_cmpuint(load(&t, 0), ==, 0x2a);
-        rio_server_kill(t.server, SIGKILL);
+        rio_server_kill(t.m.server, SIGKILL);
         store(&t, 0, round);            /* posted: waits for the new one */
-        rio_server_start(t.server, "--module null,id=m0,value=0x2a");
+        rio_server_start(t.m.server, "--module null,id=m0,value=0x2a");
         g_assert_cmpuint(load(&t, 0), ==, 0x2a);
         store(&t, 0xff0, round);
-        g_assert_cmpuint(rio_stat(t.qts, "d0", "reconnects"), ==, round);
+        g_assert_cmpuint(rio_stat(t.m.qts, "d0", "reconnects"), ==, round);
     }
-    g_assert_cmpuint(rio_stat(t.qts, "d0", "failed"), ==, 0);
+    g_assert_cmpuint(rio_stat(t.m.qts, "d0", "failed"), ==, 0);
     check_no_event(&t);
     teardown(&t);
 }
@@ -562,12 +555,12 @@ static void test_another_module_of_this_name_is_not_taken(void)
 
     setup(&t, "--module null,id=m0,value=0x2a", "fail", SOON_MS);
     g_assert_cmpuint(load(&t, 0), ==, 0x2a);
-    rio_server_kill(t.server, SIGKILL);
-    rio_server_start(t.server, "--module counter,id=m0");
+    rio_server_kill(t.m.server, SIGKILL);
+    rio_server_start(t.m.server, "--module counter,id=m0");
     expect_lost(&t, "fail", "another device");
     g_assert_cmpuint(load(&t, 0), ==, ALL_ONES);
-    rio_server_kill(t.server, SIGTERM);
-    rio_server_start(t.server, "--module null,id=m0,value=0x2a");
+    rio_server_kill(t.m.server, SIGTERM);
+    rio_server_start(t.m.server, "--module null,id=m0,value=0x2a");
     expect_restored(&t, true);
     g_assert_cmpuint(load(&t, 0), ==, 0x2a);
     teardown(&t);
