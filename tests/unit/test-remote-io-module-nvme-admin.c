@@ -210,6 +210,7 @@ static void test_features_keep_what_is_set(void)
         uint32_t first, value;
     } f[] = {
         { 0x01, 0, 0x07030104 },
+        { 0x02, 0, 0x40 },              /* workload hint */
         { 0x06, 1, 0 },
         { 0x08, 0, 0x0a05 },
         { 0x0a, 0, 1 },
@@ -259,6 +260,7 @@ static void test_feature_arguments_are_checked(void)
 {
     Nv *nv = nv_start("queues=2");
     NvSqe recovery = { .opcode = 0x09, .nsid = 1, .cdw10 = 5, .cdw11 = 7 };
+    NvSqe get = { .opcode = 0x0a, .nsid = 1, .cdw10 = 5 };
 
     g_assert_cmphex(set_feature(nv, 0x00, 0), ==, 0x002);
     g_assert_cmphex(set_feature(nv, 0x7f, 0), ==, 0x002);
@@ -272,13 +274,50 @@ static void test_feature_arguments_are_checked(void)
     g_assert_cmphex(set_feature(nv, 0x09, 3), ==, 0x002);
     g_assert_cmphex(get_feature_cqe(nv, 0x09, 3).status, ==, 0x002);
     g_assert_cmphex(nv_do(nv, 0, &recovery).status, ==, 0);
-    g_assert_cmphex(get_feature(nv, 0x05), ==, 7);
+    g_assert_cmphex(nv_do(nv, 0, &get).result, ==, 7);
     g_assert_cmphex(get_feature_cqe(nv, 0x05 | 0x300, 0).result, ==, 6);
     recovery.nsid = 2;
     g_assert_cmphex(nv_do(nv, 0, &recovery).status, ==, 0x00b);
     recovery.nsid = 1;
     recovery.cdw11 = 0x10000;                           /* DULBE */
     g_assert_cmphex(nv_do(nv, 0, &recovery).status, ==, 0x002);
+    nv_free(nv);
+}
+
+/* 5.13 and 5.21: features of a namespace, and of the controller */
+static void test_features_have_a_scope(void)
+{
+    static const struct {
+        uint8_t opcode, id;
+        uint32_t nsid;
+        uint16_t status;
+    } t[] = {
+        { 0x09, 0x05, 1, 0x000 },
+        { 0x09, 0x05, 0xffffffff, 0x000 },
+        { 0x09, 0x05, 0, 0x00b },
+        { 0x09, 0x05, 2, 0x00b },
+        { 0x0a, 0x05, 1, 0x000 },
+        { 0x0a, 0x05, 0xffffffff, 0x00b },
+        { 0x0a, 0x05, 0, 0x00b },
+        { 0x09, 0x0a, 0, 0x000 },
+        { 0x09, 0x0a, 0xffffffff, 0x000 },
+        { 0x09, 0x0a, 1, 0x10f },
+        { 0x09, 0x0a, 2, 0x00b },
+        { 0x0a, 0x0a, 0, 0x000 },
+        { 0x0a, 0x0a, 1, 0x000 },
+        { 0x0a, 0x0a, 2, 0x00b },
+    };
+    Nv *nv = nv_start("");
+    unsigned i;
+
+    for (i = 0; i < G_N_ELEMENTS(t); i++) {
+        NvSqe sqe = { .opcode = t[i].opcode, .nsid = t[i].nsid,
+                      .cdw10 = t[i].id };
+        NvCqe cqe = nv_do(nv, 0, &sqe);
+
+        g_assert_cmphex(cqe.status, ==, t[i].status);
+        g_assert_cmpint(cqe.dnr, ==, t[i].status != 0);
+    }
     nv_free(nv);
 }
 
@@ -349,6 +388,9 @@ static void test_resize_is_told(void)
     Nv *nv = nv_start("");
     const NvSqe event = { .opcode = 0x0c };
     uint64_t page = nv_pages(nv, 2);
+    const NvSqe keep = { .opcode = 2, .prp1 = page,
+                         .cdw10 = 1023u << 16 | 1 << 15 | 4 };
+    const NvSqe astray = { .opcode = 2, .prp1 = 2, .cdw10 = 4 };
     NvCqe cqe;
 
     set_feature(nv, 0x0b, 0x100);
@@ -357,6 +399,10 @@ static void test_resize_is_told(void)
     fake_resize(nv->h, 1 << 20);
     g_assert_true(nv_take(nv, 0, &cqe));
     g_assert_cmphex(cqe.result, ==, 0x00040002);
+    /* Who keeps the event, or could not be told, finds it again */
+    g_assert_cmphex(nv_do(nv, 0, &keep).status, ==, 0);
+    g_assert_cmpuint(nv_get32(nv_at(nv, page)), ==, 1);
+    g_assert_cmphex(nv_do(nv, 0, &astray).status, ==, 0x013);
     get_log(nv, 4, 4096, 0, page);
     g_assert_cmpuint(nv_get32(nv_at(nv, page)), ==, 1);
     get_log(nv, 4, 4096, 0, page);
@@ -463,6 +509,7 @@ static void test_smart_counts(void)
     for (i = 0; i < 5; i++) {
         nv_rw(nv, 2, 8 * i, 8, page, 0);
     }
+    nv_rw(nv, 8, 0, 8, 0, 0);           /* Write Zeroes: of neither kind */
     nv->h->mem->errors[FAKE_CALL_BLOCK_READ] = EIO;
     nv_rw(nv, 2, 0, 1, page, 0);
     fake_advance(nv->h, 7200ll * 1000000000);
@@ -496,6 +543,7 @@ static void test_firmware_and_effects_logs(void)
     g_assert_cmphex(nv_get32(p + 1024 + 4 * 0x02), ==, 1);
     g_assert_cmphex(nv_get32(p + 1024 + 4 * 0x01), ==, 3);
     g_assert_cmphex(nv_get32(p + 1024 + 4 * 0x04), ==, 0);
+    g_assert_cmphex(nv_get32(p + 1024 + 4 * 0x09), ==, 3);
 
     /* From an offset; what is beyond the log is 0 */
     g_assert_cmphex(get_log(nv, 5, 64, 1024, page).status, ==, 0);
@@ -543,6 +591,8 @@ int main(int argc, char **argv)
                     test_number_of_queues_is_told_before_there_are_any);
     g_test_add_func("/nvme/features/arguments-are-checked",
                     test_feature_arguments_are_checked);
+    g_test_add_func("/nvme/features/have-a-scope",
+                    test_features_have_a_scope);
     g_test_add_func("/nvme/features/temperature-thresholds",
                     test_temperature_thresholds);
     g_test_add_func("/nvme/events/temperature",

@@ -489,6 +489,24 @@ static void test_deallocate(void)
     nv_free(nv);
 }
 
+/* What Identify Controller does not offer is no command */
+static void test_no_deallocation_where_the_disk_cannot(void)
+{
+    Nv *nv = nv_new("");
+    uint64_t page = nv_pages(nv, 1);
+    NvSqe sqe = { .opcode = DSM, .nsid = 1, .prp1 = page, .cdw11 = 4 };
+    NvSqe identify = { .opcode = 0x06, .prp1 = page, .cdw10 = 1 };
+
+    nv->h->mem->disk_info.can_discard = false;
+    fake_resize(nv->h, 4 << 20);
+    nv_enable(nv);
+    g_assert_cmphex(nv_create(nv, 1, 16, 1), ==, 0);
+    g_assert_cmphex(nv_do(nv, 0, &identify).status, ==, 0);
+    g_assert_cmphex(nv_get16(nv_at(nv, page + 520)) & 4, ==, 0);
+    g_assert_cmphex(nv_do(nv, 1, &sqe).status, ==, 0x001);
+    nv_free(nv);
+}
+
 /* ---- disks that fail --------------------------------------------------- */
 
 static void test_disk_errors_become_statuses(void)
@@ -790,6 +808,8 @@ int main(int argc, char **argv)
     g_test_add_func("/nvme/io/compare", test_compare);
     g_test_add_func("/nvme/io/write-zeroes", test_write_zeroes);
     g_test_add_func("/nvme/io/deallocate", test_deallocate);
+    g_test_add_func("/nvme/io/no-deallocation-where-the-disk-cannot",
+                    test_no_deallocation_where_the_disk_cannot);
     g_test_add_func("/nvme/io/blocks-of-4096", test_blocks_of_4096);
     g_test_add_func("/nvme/disk/errors-become-statuses",
                     test_disk_errors_become_statuses);

@@ -170,7 +170,9 @@ static void test_bad_queues_get_their_status(void)
     g_assert_cmphex(create_sq(nv, 63 << 16 | 2, 2 << 16 | 1, 0x8000), ==,
                     0x100);
     g_assert_cmphex(create_sq(nv, 63 << 16 | 2, 0 << 16 | 1, 0x8000), ==,
-                    0x100);
+                    0x101);
+    g_assert_cmphex(create_sq(nv, 63 << 16 | 2, 5 << 16 | 1, 0x8000), ==,
+                    0x101);
     g_assert_cmphex(create_sq(nv, 0 << 16 | 2, 1 << 16 | 1, 0x8000), ==,
                     0x102);
     g_assert_cmphex(create_sq(nv, 63 << 16 | 2, 1 << 16, 0x8000), ==, 0x002);

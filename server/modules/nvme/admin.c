@@ -81,7 +81,8 @@ static uint16_t nvme_create_sq(NvmeCmd *cmd)
 {
     NvmeCtrl *n = cmd->n;
     uint32_t id = nvme_cdw(cmd, 10) & 0xffff;
-    NvmeCq *cq = nvme_cq_find(n, nvme_cdw(cmd, 11) >> 16);
+    uint32_t cqid = nvme_cdw(cmd, 11) >> 16;
+    NvmeCq *cq = nvme_cq_find(n, cqid);
     uint16_t status = nvme_create_check(cmd, nvme_sq_find(n, id),
                                         NVME_CC_IOSQES(n->cc) ==
                                         NVME_SQE_SHIFT);
@@ -90,7 +91,10 @@ static uint16_t nvme_create_sq(NvmeCmd *cmd)
         return status;
     }
     if (!cq) {
-        return nvme_fail_at(cmd, NVME_SQE_CDW11 + 2, NVME_SC_INVALID_CQ);
+        /* Not one that could be, or one that is not */
+        return nvme_fail_at(cmd, NVME_SQE_CDW11 + 2,
+                            !cqid || cqid > n->queues ? NVME_SC_INVALID_QID :
+                                                        NVME_SC_INVALID_CQ);
     }
     nvme_sq_new(n, id, nvme_get64(cmd->sqe + NVME_SQE_PRP1),
                 (nvme_cdw(cmd, 10) >> 16) + 1, cq);

@@ -36,7 +36,7 @@ typedef struct NvmeFeature {
 
 void nvme_features_reset(NvmeCtrl *n)
 {
-    n->arbitration = n->error_recovery = 0;
+    n->arbitration = n->error_recovery = n->workload = 0;
     n->coalescing = n->atomicity = n->event_config = 0;
     n->hot = NVME_HOT_DEFAULT;
     n->cold = NVME_COLD_DEFAULT;
@@ -67,15 +67,17 @@ static uint16_t nvme_set_arbitration(NvmeCmd *cmd, uint32_t v)
 
 static uint16_t nvme_get_power(NvmeCmd *cmd, bool defaults, uint32_t *v)
 {
-    (void)cmd;
-    (void)defaults;
-    *v = 0;
+    *v = defaults ? 0 : cmd->n->workload;
     return 0;
 }
 
 static uint16_t nvme_set_power(NvmeCmd *cmd, uint32_t v)
 {
-    return v & 0x1f ? nvme_bad_value(cmd) : 0;
+    if (v & 0x1f) {
+        return nvme_bad_value(cmd);
+    }
+    cmd->n->workload = v & 0xe0;
+    return 0;
 }
 
 /* ---- 5.21.1.4 Temperature Threshold ------------------------------------ */
@@ -134,11 +136,6 @@ static uint16_t nvme_get_recovery(NvmeCmd *cmd, bool defaults, uint32_t *v)
 
 static uint16_t nvme_set_recovery(NvmeCmd *cmd, uint32_t v)
 {
-    uint32_t nsid = nvme_nsid(cmd);
-
-    if (nsid != 1 && nsid != NVME_NSID_ALL) {
-        return nvme_fail_at(cmd, NVME_SQE_NSID, NVME_SC_INVALID_NSID);
-    }
     if (v & 0x10000) {
         /* DULBE: the namespace does not offer it */
         return nvme_bad_value(cmd);
@@ -304,10 +301,29 @@ static const NvmeFeature *nvme_feature_find(NvmeCmd *cmd)
     return NULL;
 }
 
+/* 5.13, 5.21: does the feature have to do with the namespace named? */
+static uint16_t nvme_feature_scope(NvmeCmd *cmd, const NvmeFeature *f,
+                                   bool setting)
+{
+    uint32_t nsid = nvme_nsid(cmd);
+
+    if (f->capabilities & NVME_CAP_NAMESPACE) {
+        if (nsid == 1 || (setting && nsid == NVME_NSID_ALL)) {
+            return 0;
+        }
+    } else if (!nsid || nsid == NVME_NSID_ALL || (!setting && nsid == 1)) {
+        return 0;
+    } else if (nsid == 1) {
+        return nvme_fail_at(cmd, NVME_SQE_NSID, NVME_SC_NOT_NAMESPACE);
+    }
+    return nvme_fail_at(cmd, NVME_SQE_NSID, NVME_SC_INVALID_NSID);
+}
+
 uint16_t nvme_get_features(NvmeCmd *cmd)
 {
     const NvmeFeature *f = nvme_feature_find(cmd);
     unsigned select = nvme_cdw(cmd, 10) >> 8 & 7;
+    uint16_t status;
 
     if (!f || select > NVME_SELECT_CAPABILITIES) {
         return nvme_fail_at(cmd, NVME_SQE_CDW10, NVME_SC_INVALID_FIELD);
@@ -316,6 +332,10 @@ uint16_t nvme_get_features(NvmeCmd *cmd)
         cmd->result = f->capabilities;
         return 0;
     }
+    status = nvme_feature_scope(cmd, f, false);
+    if (status) {
+        return status;
+    }
     /* Nothing can be saved: what is saved is the default (5.13) */
     return f->get(cmd, select != NVME_SELECT_CURRENT, &cmd->result);
 }
@@ -323,6 +343,7 @@ uint16_t nvme_get_features(NvmeCmd *cmd)
 uint16_t nvme_set_features(NvmeCmd *cmd)
 {
     const NvmeFeature *f = nvme_feature_find(cmd);
+    uint16_t status;
 
     if (!f) {
         return nvme_fail_at(cmd, NVME_SQE_CDW10, NVME_SC_INVALID_FIELD);
@@ -330,5 +351,6 @@ uint16_t nvme_set_features(NvmeCmd *cmd)
     if (nvme_cdw(cmd, 10) & NVME_FEATURE_SAVE) {
         return nvme_fail_at(cmd, NVME_SQE_CDW10, NVME_SC_NOT_SAVEABLE);
     }
-    return f->set(cmd, nvme_cdw(cmd, 11));
+    status = nvme_feature_scope(cmd, f, true);
+    return status ? status : f->set(cmd, nvme_cdw(cmd, 11));
 }

@@ -282,12 +282,8 @@ static uint16_t nvme_write_zeroes(NvmeCmd *cmd)
         flags |= RIO_BLOCK_UNMAP;
     }
     ret = rio_block_zero(n->dev, n->blk, e.offset, e.len, flags);
-    status = nvme_disk_done(cmd, "write of zeroes", &e, ret,
-                            NVME_SC_WRITE_FAULT);
-    if (!status) {
-        n->stats.writes++;
-    }
-    return status;
+    return nvme_disk_done(cmd, "write of zeroes", &e, ret,
+                          NVME_SC_WRITE_FAULT);
 }
 
 /* Range @i of a Dataset Management command (6.7.1, "Range Definition") */
@@ -372,6 +368,14 @@ static bool nvme_modifies(NvmeCmd *cmd)
     }
 }
 
+/* Is it a command that ONCS of Identify Controller offers, or mandatory? */
+static bool nvme_io_offered(const NvmeCtrl *n, uint8_t opcode)
+{
+    return opcode == NVME_IO_FLUSH || nvme_transfers(opcode) ||
+           opcode == NVME_IO_WRITE_ZEROES ||
+           (opcode == NVME_IO_DSM && n->disk.can_discard);
+}
+
 /* What can be said without looking at the command's own fields */
 static uint16_t nvme_io_check(NvmeCmd *cmd)
 {
@@ -379,8 +383,7 @@ static uint16_t nvme_io_check(NvmeCmd *cmd)
     uint8_t opcode = cmd->sqe[NVME_SQE_OPCODE];
     uint32_t nsid = nvme_nsid(cmd);
 
-    if (opcode != NVME_IO_FLUSH && !nvme_transfers(opcode) &&
-        opcode != NVME_IO_WRITE_ZEROES && opcode != NVME_IO_DSM) {
+    if (!nvme_io_offered(cmd->n, opcode)) {
         return nvme_fail_at(cmd, NVME_SQE_OPCODE, NVME_SC_INVALID_OPCODE);
     }
     if ((flags & NVME_SQE_FUSE_MASK) ||

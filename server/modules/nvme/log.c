@@ -120,10 +120,9 @@ static uint32_t nvme_fill_firmware(uint8_t *p)
     return 512;
 }
 
-static uint32_t nvme_fill_changed(NvmeCtrl *n, uint8_t *p)
+static uint32_t nvme_fill_changed(const NvmeCtrl *n, uint8_t *p)
 {
     nvme_put32(p, n->namespace_changed);
-    n->namespace_changed = false;
     return 4096;
 }
 
@@ -143,7 +142,6 @@ static uint32_t nvme_fill_effects(const NvmeCtrl *n, uint8_t *p)
         { NVME_IO_COMPARE, NVME_EFFECT_SUPPORTED },
         { NVME_IO_WRITE, NVME_EFFECT_SUPPORTED | NVME_EFFECT_CONTENT },
         { NVME_IO_WRITE_ZEROES, NVME_EFFECT_SUPPORTED | NVME_EFFECT_CONTENT },
-        { NVME_IO_DSM, NVME_EFFECT_SUPPORTED | NVME_EFFECT_CONTENT },
     };
     size_t i;
 
@@ -156,11 +154,15 @@ static uint32_t nvme_fill_effects(const NvmeCtrl *n, uint8_t *p)
     for (i = 0; i < G_N_ELEMENTS(io); i++) {
         p[NVME_EFFECTS_IO + 4 * io[i].opcode] = io[i].effect;
     }
+    if (n->disk.can_discard) {
+        p[NVME_EFFECTS_IO + 4 * NVME_IO_DSM] = NVME_EFFECT_SUPPORTED |
+                                               NVME_EFFECT_CONTENT;
+    }
     return 4096;
 }
 
 /* The log @id into @p; returns its size, 0 when there is none such */
-static uint32_t nvme_log_fill(NvmeCtrl *n, uint8_t id, uint8_t *p)
+static uint32_t nvme_log_fill(const NvmeCtrl *n, uint8_t id, uint8_t *p)
 {
     switch (id) {
     case NVME_LOG_ERROR:
@@ -178,7 +180,10 @@ static uint32_t nvme_log_fill(NvmeCtrl *n, uint8_t id, uint8_t *p)
     }
 }
 
-/* 5.2: reading its log lets events of a type be told again */
+/*
+ * 5.2: reading its log lets events of a type be told again.  From when the
+ * log was filled on, as what happens later is not in it.
+ */
 static void nvme_log_seen(NvmeCmd *cmd, uint8_t id)
 {
     if (nvme_cdw(cmd, 10) & NVME_LOG_RAE) {
@@ -192,6 +197,7 @@ static void nvme_log_seen(NvmeCmd *cmd, uint8_t id)
         nvme_event_clear(cmd->n, NVME_EVENT_SMART);
         break;
     case NVME_LOG_CHANGED_NS:
+        cmd->n->namespace_changed = false;
         nvme_event_clear(cmd->n, NVME_EVENT_NOTICE);
         break;
     }
@@ -231,9 +237,10 @@ uint16_t nvme_get_log(NvmeCmd *cmd)
     if (offset > size || (offset & 3)) {
         return nvme_fail_at(cmd, NVME_SQE_CDW12, NVME_SC_INVALID_FIELD);
     }
+    nvme_log_seen(cmd, id);
     status = nvme_log_reply(cmd, log, size, offset, dwords * 4);
-    if (!status) {
-        nvme_log_seen(cmd, id);
+    if (status && id == NVME_LOG_CHANGED_NS) {
+        n->namespace_changed |= nvme_get32(log);
     }
     return status;
 }

@@ -171,7 +171,7 @@ struct NvmeCtrl {
     bool namespace_changed;     /* for the Changed Namespace List */
 
     /* Features that can be set (5.21) */
-    uint32_t arbitration, error_recovery, coalescing, atomicity;
+    uint32_t arbitration, error_recovery, coalescing, atomicity, workload;
     uint32_t event_config;
     uint16_t hot, cold;         /* temperature thresholds */
     bool write_cache;

@@ -120,7 +120,7 @@ enum {
     NVME_SC_INVALID_LOG         = 0x109,
     NVME_SC_QUEUE_DELETION      = 0x10c,
     NVME_SC_NOT_SAVEABLE        = 0x10d,
-    NVME_SC_NOT_CHANGEABLE      = 0x10e,
+    NVME_SC_NOT_NAMESPACE       = 0x10f,
     /* Media and Data Integrity Errors */
     NVME_SC_WRITE_FAULT         = 0x280,
     NVME_SC_READ_ERROR          = 0x281,
