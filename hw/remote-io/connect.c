@@ -70,7 +70,8 @@ static void host_uuid(uint8_t *uuid)
 /* A PCI function can be a bus master, and a doorbell may take data along */
 static uint64_t capabilities(RemoteIOCore *s)
 {
-    return RIO_CAP_RESUME | (s->pci ? RIO_CAP_DMA | RIO_CAP_RECIPES : 0) |
+    return RIO_CAP_RESUME | (s->pci ? RIO_CAP_DMA : 0) |
+           (s->use_recipes ? RIO_CAP_RECIPES : 0) |
            (s->share.enabled ? RIO_CAP_SHM : 0);
 }
 

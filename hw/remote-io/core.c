@@ -321,6 +321,9 @@ static bool attach(RemoteIOCore *s, uint8_t bus, Error **errp)
         start_session(s, &a);
         remote_io_install_locked(s, conn);
         ok = take_description(s, bus, errp);
+        if (ok) {
+            remote_io_recipes_start_locked(s);
+        }
     }
     return ok;
 }

@@ -200,6 +200,7 @@ struct RemoteIOCore {
     uint32_t loss_timeout_ms;
     uint32_t reconnect_ms;
     uint32_t connect_timeout_ms;
+    bool use_recipes;           /* PCI */
 
     /* Constant while realized */
     DeviceState *dev;
@@ -448,8 +449,9 @@ void remote_io_dma_finalize(RemoteIOCore *s);
 bool remote_io_dma_fetch(RemoteIOCore *s, uint64_t addr, void *buf,
                          uint32_t len);
 
-/* recipe.c: a RECIPE came */
+/* recipe.c: a RECIPE came; a session starts with those of the description */
 bool remote_io_recipe_locked(RemoteIOCore *s, const RioMessage *m);
+void remote_io_recipes_start_locked(RemoteIOCore *s);
 void remote_io_recipes_forget_locked(RemoteIOCore *s);
 void remote_io_recipes_finalize(RemoteIOCore *s);
 /*

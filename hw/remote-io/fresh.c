@@ -163,6 +163,7 @@ void remote_io_fresh_locked(RemoteIOCore *s, RemoteIOConn *conn,
     s->max_outstanding = MAX(a->max_outstanding, 1);
     s->log_limit = a->log_limit;
     remote_io_install_locked(s, conn);
+    remote_io_recipes_start_locked(s);
     if (s->desc.restart == RIO_RESTART_STATELESS) {
         replay(s, old);
         remote_io_restored_locked(s, true);

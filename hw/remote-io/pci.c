@@ -196,6 +196,7 @@ static const Property remote_io_pci_properties[] = {
     DEFINE_REMOTE_IO_PROPERTIES(RemoteIOPCIState, core),
     DEFINE_PROP_BOOL("share-memory", RemoteIOPCIState, core.share.enabled,
                      false),
+    DEFINE_PROP_BOOL("recipes", RemoteIOPCIState, core.use_recipes, true),
 };
 
 static void remote_io_pci_class_init(ObjectClass *klass, void *data)

@@ -23,8 +23,11 @@
 #define DESCRIPTOR 16           /* of an SGL */
 
 /* What one doorbell may bring, whatever the recipe says */
-#define MAX_BYTES (512u * 1024)
+#define MAX_BYTES (576u * 1024)
 #define MAX_PIECES 1024u
+
+/* Data leave this much of it to entries and lists of further commands */
+#define LIST_SHARE(max) ((max) / 16)
 
 /* Segments of a message are put right before its bytes */
 #define HEADROOM (RIO_MAX_SEGMENTS * RIO_SEGMENT_SIZE)
@@ -94,28 +97,47 @@ static void free_slot(RemoteIOCore *s, unsigned slot)
     }
 }
 
-bool remote_io_recipe_locked(RemoteIOCore *s, const RioMessage *m)
+static void set_slot(RemoteIOCore *s, const uint8_t *recipe)
 {
-    unsigned slot = m->recipe.slot;
+    unsigned slot = lduw_le_p(recipe);
+    unsigned kind = recipe[3];
 
-    if (!s->pci) {
-        return false;
-    }
     if (!s->recipes) {
         s->recipes = g_new0(RemoteIORecipes, 1);
     }
     free_slot(s, slot);
-    if (m->recipe.kind == RIO_RECIPE_RING) {
+    if (kind == RIO_RECIPE_RING) {
         Recipe *r = g_new0(Recipe, 1);
 
-        parse(r, m->payload.data);
+        parse(r, recipe);
         r->serial = ++s->recipes->serial;
         s->recipes->slot[slot] = r;
         s->recipes->last = MAX(s->recipes->last, slot + 1);
         qatomic_set(&s->num_recipes, s->num_recipes + 1);
     }
-    trace_remote_io_recipe(s->name, slot, m->recipe.kind);
+    trace_remote_io_recipe(s->name, slot, kind);
+}
+
+bool remote_io_recipe_locked(RemoteIOCore *s, const RioMessage *m)
+{
+    if (!s->use_recipes) {
+        return false;
+    }
+    set_slot(s, m->payload.data);
     return true;
+}
+
+void remote_io_recipes_start_locked(RemoteIOCore *s)
+{
+    RioBytes bytes = { s->desc_bytes, s->desc_len };
+    RioBytes recipe;
+    unsigned i;
+
+    if (s->conn && rio_link_caps(s->conn->link) & RIO_CAP_RECIPES) {
+        for (i = 0; rio_description_recipe(bytes, i, &recipe); i++) {
+            set_slot(s, recipe.data);
+        }
+    }
 }
 
 /* Serial numbers go on: a doorbell may be on its way with an old recipe */
@@ -192,13 +214,36 @@ static bool matches(const uint8_t *p, const uint8_t *entry)
            ldl_le_p(p + 8);
 }
 
+/* All that the entry is about; lists tell where it is, up to the end */
 static uint64_t length_of(const uint8_t *p, const uint8_t *entry)
 {
     uint64_t n = p[32] ? ldn_le_p(entry + lduw_le_p(p + 30), p[32]) &
                          ldl_le_p(p + 36) : 0;
 
-    n = (n + ldl_le_p(p + 40)) << p[33];
-    return MIN(n, ldl_le_p(p + 44));
+    return (n + ldl_le_p(p + 40)) << p[33];
+}
+
+/* How much of it may come along as data */
+static uint64_t data_of(const uint8_t *p)
+{
+    bool lists = p[24] == RIO_STEP_PRP_LIST || p[24] == RIO_STEP_SGL_LIST;
+
+    return lists ? 0 : ldl_le_p(p + 44);
+}
+
+/* Data: of @len bytes what *@data still allows; none after a failure */
+static void take_data(RemoteIOCore *s, Bell *b, unsigned step, uint64_t addr,
+                      uint64_t len, uint64_t *data)
+{
+    uint32_t limit = b->max - LIST_SHARE(b->max);
+
+    len = MIN(len, *data);
+    if (b->len > limit || len > limit - b->len ||
+        !take(s, b, step, addr, len)) {
+        *data = 0;
+    } else {
+        *data -= len;
+    }
 }
 
 /*
@@ -207,7 +252,7 @@ static uint64_t length_of(const uint8_t *p, const uint8_t *entry)
  */
 static void take_prp_list(RemoteIOCore *s, Bell *b, unsigned step,
                           uint64_t at, uint64_t left, uint32_t page,
-                          bool data)
+                          uint64_t data)
 {
     while (left && !(at & 7)) {
         uint32_t room = (page - (at & (page - 1))) / 8;
@@ -223,10 +268,10 @@ static void take_prp_list(RemoteIOCore *s, Bell *b, unsigned step,
             uint64_t addr = ldq_le_p(bytes_at(b, list + i * 8));
             uint64_t len = MIN(left, page);
 
-            if (data && ((addr & (page - 1)) ||
-                         !take(s, b, step, addr, len))) {
+            if (addr & (page - 1)) {
                 return;
             }
+            take_data(s, b, step, addr, len, &data);
             left -= len;
         }
         at = chained ? ldq_le_p(bytes_at(b, list + i * 8)) : 0;
@@ -240,24 +285,22 @@ static void take_prp(RemoteIOCore *s, Bell *b, unsigned step,
     uint64_t second = ldq_le_p(entry + lduw_le_p(p + 28));
     uint64_t left = length_of(p, entry);
     uint32_t page = 1u << p[25];
-    bool data = p[24] == RIO_STEP_PRP;
+    uint64_t data = data_of(p);
     uint64_t n = MIN(left, page - (first & (page - 1)));
 
-    if (data && !take(s, b, step, first, n)) {
-        return;
-    }
+    take_data(s, b, step, first, n, &data);
     left -= n;
     if (left > page) {
         take_prp_list(s, b, step, second, left, page, data);
-    } else if (data && !(second & (page - 1))) {
-        take(s, b, step, second, left);
+    } else if (!(second & (page - 1))) {
+        take_data(s, b, step, second, left, &data);
     }
 }
 
 /* An array of descriptors.  Returns: true with *@next: there is another */
 static bool take_sgl_array(RemoteIOCore *s, Bell *b, unsigned step,
-                           const uint8_t *desc, uint64_t *left, bool data,
-                           uint8_t *next)
+                           const uint8_t *desc, uint64_t *left,
+                           uint64_t *data, uint8_t *next)
 {
     uint32_t len = ldl_le_p(desc + 8);
     uint32_t at = b->len, i;
@@ -272,9 +315,7 @@ static bool take_sgl_array(RemoteIOCore *s, Bell *b, unsigned step,
         uint64_t n = MIN(ldl_le_p(p + 8), *left);
 
         if (p[15] == 0) {
-            if (data && !take(s, b, step, ldq_le_p(p), n)) {
-                return false;
-            }
+            take_data(s, b, step, ldq_le_p(p), n, data);
             *left -= n;
         } else if (may_chain && i + DESCRIPTOR == len) {
             memcpy(next, p, DESCRIPTOR);
@@ -290,18 +331,17 @@ static void take_sgl(RemoteIOCore *s, Bell *b, unsigned step,
                      const uint8_t *p, const uint8_t *entry)
 {
     uint64_t left = length_of(p, entry);
-    bool data = p[24] == RIO_STEP_SGL;
+    uint64_t data = data_of(p);
     uint8_t desc[DESCRIPTOR];
 
     memcpy(desc, entry + lduw_le_p(p + 26), DESCRIPTOR);
     if (desc[15] == 0) {
-        if (data) {
-            take(s, b, step, ldq_le_p(desc), MIN(left, ldl_le_p(desc + 8)));
-        }
+        take_data(s, b, step, ldq_le_p(desc), MIN(left, ldl_le_p(desc + 8)),
+                  &data);
         return;
     }
     while ((desc[15] == 0x20 || desc[15] == 0x30) &&
-           take_sgl_array(s, b, step, desc, &left, data, desc)) {
+           take_sgl_array(s, b, step, desc, &left, &data, desc)) {
         /* it has set desc */
     }
 }
@@ -309,6 +349,7 @@ static void take_sgl(RemoteIOCore *s, Bell *b, unsigned step,
 static void follow_entry(RemoteIOCore *s, Bell *b, const Recipe *r,
                          const uint8_t *entry)
 {
+    uint64_t data;
     unsigned i;
 
     for (i = 0; i < r->steps; i++) {
@@ -319,8 +360,9 @@ static void follow_entry(RemoteIOCore *s, Bell *b, const Recipe *r,
         }
         switch (p[24]) {
         case RIO_STEP_BUFFER:
-            take(s, b, i + 1, ldq_le_p(entry + lduw_le_p(p + 26)),
-                 length_of(p, entry));
+            data = data_of(p);
+            take_data(s, b, i + 1, ldq_le_p(entry + lduw_le_p(p + 26)),
+                      length_of(p, entry), &data);
             break;
         case RIO_STEP_PRP:
         case RIO_STEP_PRP_LIST:
@@ -364,6 +406,7 @@ static uint32_t gather(RemoteIOCore *s, Bell *b, const Recipe *r,
     /* What the server reads for itself need not come along */
     b->max = qatomic_read(&s->share.active) ? 0 :
              MIN(r->max_bytes, MAX_BYTES);
+    /* What the driver stored before it rang is seen by the loads below */
     smp_mb();
     if (r->index_address) {
         if (!take(s, b, 0, r->index_address, r->index_size)) {

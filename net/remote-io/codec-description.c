@@ -516,3 +516,18 @@ bool rio_description_decode(RioBytes bytes, RioDescription *d, RioError *err)
            get_properties(&r, bytes.data[35], d, err) &&
            check_description(d, err);
 }
+
+bool rio_description_recipe(RioBytes bytes, unsigned i, RioBytes *recipe)
+{
+    const uint8_t *p = bytes.data + FIXED + bytes.data[33] * REGION_SIZE +
+                       bytes.data[34] * RANGE_SIZE;
+    const uint8_t *end = bytes.data + bytes.len;
+
+    for (; p < end; p += 4 + rio_get16(p + 2)) {
+        if (rio_get16(p) == RIO_PROP_RECIPE && !i--) {
+            *recipe = (RioBytes) { p + 4, rio_get16(p + 2) };
+            return true;
+        }
+    }
+    return false;
+}

@@ -434,6 +434,12 @@ size_t rio_description_encode(const RioDescription *d, uint8_t *buf,
 bool rio_description_decode(RioBytes bytes, RioDescription *d, RioError *err)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/*
+ * The @i-th RIO_PROP_RECIPE of @bytes, which rio_description_decode() took.
+ * Returns: false when there are not so many.
+ */
+bool rio_description_recipe(RioBytes bytes, unsigned i, RioBytes *recipe);
+
 /* Check a recipe: body of RECIPE, or value of RIO_PROP_RECIPE */
 bool rio_recipe_check(const uint8_t *p, size_t len, RioError *err)
     G_GNUC_WARN_UNUSED_RESULT;

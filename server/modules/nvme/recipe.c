@@ -7,14 +7,19 @@
  * (SGL), and the commands of section 6 that point to data.
  *
  * With these recipes the entries, the data of a write, and the PRP or SGL
- * lists of a read are here when the doorbell is: every command costs one
- * round trip.  Admin commands are rare: only their entries come along.
+ * lists of all commands are here when the doorbell is: every command costs
+ * one round trip, as long as its data is no more than one DMA may carry (128
+ * KiB, the default of mdts).  Admin commands are rare: only their entries
+ * come along.
  */
 
 #include "nvme.h"
 
-/* 128 KiB of data, and the lists that tell where they are */
-#define NVME_RECIPE_DATA (130 * 1024)
+/*
+ * Four commands of the default MDTS rung at once, and lists: a driver that
+ * splits a large write rings for all the parts together
+ */
+#define NVME_RECIPE_DATA (560 * 1024)
 
 /* Commands whose opcode under @mask is @opcode: by PRP, then by SGL */
 static void nvme_recipe_data(RioRecipe *r, uint32_t mask, uint32_t opcode,

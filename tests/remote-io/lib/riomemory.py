@@ -162,15 +162,24 @@ class Recipe:
             '<BBHHHBB', step, 24)
         mask, add, most = struct.unpack_from('<III', step, 36)
         field = int.from_bytes(entry[at:at + size], 'little') & mask
-        length = min((field + add) << unit, most)
+        length = (field + add) << unit
         first = int.from_bytes(entry[one:one + 8], 'little')
         if kind == BUFFER:
-            return [(first, length)]
+            return [(first, min(length, most))]
         if kind not in (PRP, PRP_LIST):
             return []
         second = int.from_bytes(entry[two:two + 8], 'little')
         lists, data = self._prp(memory, first, second, length, 1 << shift)
-        return lists + (data if kind == PRP else [])
+        return lists + (self._cut(data, most) if kind == PRP else [])
+
+    @staticmethod
+    def _cut(data, most):
+        """Of all the data only the first bytes."""
+        short = []
+        for address, n in data:
+            short.append((address, min(n, most)))
+            most -= short[-1][1]
+        return [(address, n) for address, n in short if n]
 
     @staticmethod
     def _prp(memory, first, second, length, page):
