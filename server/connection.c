@@ -261,6 +261,15 @@ static bool conn_some_messages_locked(RiodConnection *conn)
     return true;
 }
 
+/* Nobody takes those any more that came with another message, or with none */
+static void conn_close_files(RiodConnection *conn)
+{
+    if (rio_transport_has_files(conn->transport) &&
+        !rio_link_files_pending(conn->link)) {
+        rio_transport_take_files(conn->transport, NULL);
+    }
+}
+
 /*
  * Lock held; lets go of it for tasks: a doorbell's task is to find what came
  * with it before the next doorbell is rung.
@@ -272,6 +281,7 @@ static void conn_messages_locked(RiodConnection *conn)
         riod_jobs_run(conn->home);
         qemu_mutex_lock(&conn->lock);
     }
+    conn_close_files(conn);
     riod_connection_send_locked(conn);
 }
 
@@ -330,15 +340,6 @@ static void conn_rearm_tick(RiodConnection *conn)
     }
 }
 
-/* Nobody takes those any more that came with another message, or with none */
-static void conn_close_files(RiodConnection *conn)
-{
-    if (rio_transport_has_files(conn->transport) &&
-        !rio_link_files_pending(conn->link)) {
-        rio_transport_take_files(conn->transport, NULL);
-    }
-}
-
 /* Handle what conn_receive() found.  False when the connection is over. */
 static bool conn_handle(RiodConnection *conn)
 {
@@ -353,7 +354,6 @@ static bool conn_handle(RiodConnection *conn)
         }
         conn->rx_ready = 0;
         conn_messages_locked(conn);
-        conn_close_files(conn);
     }
     if (unlikely(conn->rx_failed)) {
         conn->closing = true;

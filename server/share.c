@@ -57,7 +57,8 @@ void riod_files_free(RiodFiles *files)
 }
 
 /* Only memory whose size is fixed: what it does not have would be SIGBUS */
-static bool check_file(int fd, const RioMemory *mem, RioError *err)
+static bool check_file(int fd, const RioMemory *mem, uint64_t *page,
+                       RioError *err)
 {
     struct stat st;
     int seals = fcntl(fd, F_GET_SEALS);
@@ -79,6 +80,7 @@ static bool check_file(int fd, const RioMemory *mem, RioError *err)
                              "of 0x%" PRIx64, mem->address, mem->size,
                              mem->offset, (uint64_t)st.st_size);
     }
+    *page = MAX(st.st_blksize, qemu_real_host_page_size());
     return true;
 }
 
@@ -86,13 +88,16 @@ static bool map_memory(SharedMemory *to, const RioMemory *mem, int fd,
                        RioError *err)
 {
     bool readonly = mem->flags & RIO_MEMORY_READONLY;
-    uint64_t skip = mem->offset % qemu_real_host_page_size();
+    uint64_t page, skip, len;
     void *map;
 
-    if (!check_file(fd, mem, err)) {
+    if (!check_file(fd, mem, &page, err)) {
         return false;
     }
-    map = mmap(NULL, mem->size + skip,
+    /* Whole pages, which may be huge, or they could not be unmapped */
+    skip = mem->offset % page;
+    len = ROUND_UP(mem->size + skip, page);
+    map = mmap(NULL, len,
                readonly ? PROT_READ : PROT_READ | PROT_WRITE,
                MAP_SHARED | MAP_NORESERVE, fd, mem->offset - skip);
     if (map == MAP_FAILED) {
@@ -100,17 +105,19 @@ static bool map_memory(SharedMemory *to, const RioMemory *mem, int fd,
                              " cannot be mapped: %s", mem->address,
                              strerror(errno));
     }
-    qemu_madvise(map, mem->size + skip, QEMU_MADV_DONTDUMP);
+    qemu_madvise(map, len, QEMU_MADV_DONTDUMP);
     *to = (SharedMemory) {
         .addr = mem->address,
         .size = mem->size,
         .host = (uint8_t *)map + skip,
         .readonly = readonly,
         .map = map,
-        .map_len = mem->size + skip,
+        .map_len = len,
     };
     return true;
 }
+
+static void let_bus_errors_in(void);
 
 /* ---- the table ---------------------------------------------------------- */
 
@@ -156,11 +163,21 @@ void riod_share_drop(RiodSession *s)
     qatomic_set(&s->stats.shared_bytes, 0);
 }
 
+/* Lock of s->conn held.  Did all happen that was sent as messages? */
+static bool in_step_locked(RiodSession *s)
+{
+    if (s->unfenced && rio_session_acked(s->rio) >= s->unfenced) {
+        s->unfenced = 0;
+    }
+    return !s->unfenced;
+}
+
 /* Stepping past what was sent as messages may take a fence, see there */
 static void share_install(RiodSession *s, RiodShare *share)
 {
+    let_bus_errors_in();
     s->share = share;
-    s->fence = s->unfenced && !share->mem[0].readonly;
+    s->fence = !in_step_locked(s) && !share->mem[0].readonly;
     qatomic_set(&s->stats.shared_bytes, share->bytes);
 }
 
@@ -209,6 +226,20 @@ static void bus_error(int signal)
     }
     sigaction(signal, &(struct sigaction) { .sa_handler = SIG_DFL }, NULL);
     raise(signal);
+}
+
+/* QEMU's threads have it blocked, and a blocked one ends the process */
+static void let_bus_errors_in(void)
+{
+    static __thread bool done;
+    sigset_t set;
+
+    if (!done) {
+        sigemptyset(&set);
+        sigaddset(&set, SIGBUS);
+        pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+        done = true;
+    }
 }
 
 void riod_share_init(void)
@@ -297,18 +328,15 @@ static bool share_copy(const RiodShare *share, const RiodGap *gap, bool write)
     return true;
 }
 
-/* Did all happen that was sent as messages? */
 static bool share_in_step(RiodSession *s)
 {
-    if (s->unfenced) {
-        RiodConnection *conn = s->conn;
+    RiodConnection *conn = s->conn;
 
-        QEMU_LOCK_GUARD(&conn->lock);
-        if (rio_session_acked(s->rio) >= s->unfenced) {
-            s->unfenced = 0;
-        }
+    if (!s->unfenced) {
+        return true;
     }
-    return !s->unfenced;
+    QEMU_LOCK_GUARD(&conn->lock);
+    return in_step_locked(s);
 }
 
 bool riod_share_access(RiodSession *s, const RiodGap *gaps, unsigned n,

@@ -24,6 +24,7 @@ OPS = {
     'REGION_WRITE_BATCH': 0x24, 'IRQ_LEVEL': 0x30, 'IRQ_MESSAGE': 0x31,
     'RESET': 0x40, 'RESET_REPLY': 0x41, 'QUIESCE': 0x60,
     'DOORBELL': 0x26, 'RECIPE': 0x27, 'DMA_READ': 0x50,
+    'MEM_TABLE': 0x58, 'MEM_TABLE_REPLY': 0x59,
     'DMA_READ_REPLY': 0x51, 'DMA_WRITE': 0x52, 'DMA_WRITE_REPLY': 0x53,
 }
 NAMES = {number: name for name, number in OPS.items()}
