@@ -87,7 +87,9 @@ fake_log(RioDevice *dev, RioLogLevel level, const char *fmt,
 
     g_assert_cmpuint(strlen(text), >, 0);
     g_assert_null(strchr(text, '\n'));
-    g_test_message("log: %s", text);
+    if (!h->quiet) {
+        g_test_message("log: %s", text);
+    }
     if (level == RIO_LOG_GUEST) {
         h->guest_errors++;
     } else {

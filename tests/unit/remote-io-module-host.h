@@ -43,6 +43,7 @@ typedef struct FakeHost {
     GString *failure;           /* through rio_fail */
     unsigned guest_errors;      /* lines of RIO_LOG_GUEST */
     unsigned other_logs;
+    bool quiet;                 /* do not print them */
 
     /* The chardev; only one */
     RioChar *chr;

@@ -127,23 +127,36 @@ void nvme_task_end(NvmeCtrl *n)
     nvme_settle(n);
 }
 
-/* 7.6.2: everything that was completed is to survive a loss of power */
+static bool nvme_shutting_down(const NvmeCtrl *n)
+{
+    return (n->csts & NVME_CSTS_SHST_MASK) == NVME_CSTS_SHST_BUSY;
+}
+
+/*
+ * 7.6.2: everything that was completed is to survive a loss of power.  One
+ * task does it for as many shutdowns as the host asks for meanwhile.
+ */
 static void nvme_shutdown_task(RioDevice *dev, void *s, void *arg)
 {
     NvmeCtrl *n = s;
-    unsigned shutdown = n->shutdowns;
-    int ret = rio_block_flush(dev, n->blk);
+    unsigned shutdown;
+    int ret;
 
     (void)arg;
-    if (ret < 0 && ret != -ECANCELED) {
-        rio_log(dev, RIO_LOG_ERROR, "flush at shutdown failed: %s",
-                g_strerror(-ret));
-    }
-    if (shutdown == n->shutdowns &&
-        (n->csts & NVME_CSTS_SHST_MASK) == NVME_CSTS_SHST_BUSY) {
+    do {
+        shutdown = n->shutdowns;
+        ret = rio_block_flush(dev, n->blk);
+        if (ret < 0 && ret != -ECANCELED && nvme_may_say(n)) {
+            rio_log(dev, RIO_LOG_ERROR, "flush at shutdown failed: %s",
+                    g_strerror(-ret));
+            n->unsaid = 0;
+        }
+    } while (shutdown != n->shutdowns && nvme_shutting_down(n));
+    if (nvme_shutting_down(n)) {
         n->csts &= ~NVME_CSTS_SHST_MASK;
         n->csts |= NVME_CSTS_SHST_DONE;
     }
+    n->shutdown_task = false;
     nvme_task_end(n);
 }
 
@@ -152,7 +165,10 @@ static void nvme_shutdown(NvmeCtrl *n)
     n->shutdowns++;
     n->csts &= ~NVME_CSTS_SHST_MASK;
     n->csts |= NVME_CSTS_SHST_BUSY;
-    nvme_task_start(n, nvme_shutdown_task, NULL);
+    if (!n->shutdown_task) {
+        n->shutdown_task = true;
+        nvme_task_start(n, nvme_shutdown_task, NULL);
+    }
 }
 
 void nvme_cc_write(NvmeCtrl *n, uint32_t value)

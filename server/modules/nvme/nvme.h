@@ -148,6 +148,7 @@ struct NvmeCtrl {
     unsigned tasks;             /* that have not returned */
     bool resetting;             /* CSTS.RDY goes to 0 when they have */
     unsigned shutdowns;         /* tells a late flush from the current */
+    bool shutdown_task;         /* one is flushing */
 
     /* Queues by id; 0 is the admin queue */
     NvmeSq *sqs[NVME_MAX_QUEUES + 1];
