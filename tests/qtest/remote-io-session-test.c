@@ -26,7 +26,8 @@
 
 #define ALL_ONES 0xffffffffu
 #define NEVER_MS 600000
-#define SOON_MS 400
+#define SOON_MS 2000
+#define LATE_MS 10000           /* a server starts sooner than that */
 
 /* Which way bytes go through the proxy; also an index */
 enum { TO_SERVER, TO_CLIENT };
@@ -553,7 +554,7 @@ static void test_another_module_of_this_name_is_not_taken(void)
 {
     Setup t = { };
 
-    setup(&t, "--module null,id=m0,value=0x2a", "fail", SOON_MS);
+    setup(&t, "--module null,id=m0,value=0x2a", "fail", LATE_MS);
     g_assert_cmpuint(load(&t, 0), ==, 0x2a);
     rio_server_kill(t.m.server, SIGKILL);
     rio_server_start(t.m.server, "--module counter,id=m0");

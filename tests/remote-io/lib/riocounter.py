@@ -16,7 +16,7 @@ ALL_ONES = 0xffffffff
 PORTS = 0xb00       # where the form for the ISA bus is
 
 NEVER = 600000      # a loss timeout that no test outlives, in milliseconds
-SOON = 1000         # one that every test of it waits for
+SOON = 2000         # one that every test of it waits for
 GRACE = 0.2         # what a command may take longer than the loss timeout
 
 
