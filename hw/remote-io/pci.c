@@ -17,6 +17,7 @@
 #include "hw/resettable.h"
 #include "migration/vmstate.h"
 #include "qemu/module.h"
+#include "system/system.h"
 #include "hw/remote-io/remote-io.h"
 #include "core.h"
 
@@ -26,6 +27,7 @@ struct RemoteIOPCIState {
     PCIDevice parent_obj;
 
     RemoteIOCore core;
+    int32_t bootindex;          /* where the firmware tries it; -1: anywhere */
     MemoryRegion msix_bar[2];   /* table, PBA: where no register shares it */
 };
 
@@ -185,6 +187,9 @@ static void remote_io_pci_init(Object *obj)
     s->core.pci = PCI_DEVICE(obj);
     /* On a conventional bus the larger config space does no harm */
     s->core.pci->cap_present |= QEMU_PCI_CAP_EXPRESS;
+    /* What the module is, is not known yet: its path is the PCI function's */
+    device_add_bootindex_property(obj, &s->bootindex, "bootindex", NULL,
+                                  DEVICE(obj));
 }
 
 static void remote_io_pci_finalize(Object *obj)

@@ -24,12 +24,13 @@ TOP = os.path.realpath(os.path.join(HERE, '..', '..', '..'))
 sys.path.insert(0, os.path.join(TOP, 'scripts', 'remote-io', 'lib'))
 
 # pylint: disable=wrong-import-position
-from remoteio import (Child, ChildEnded, DelayLine, Guest,  # noqa: E402
-                      GuestError, LineError, Qmp, QmpError, Server, Vm)
+from remoteio import (Child, ChildEnded, DelayLine, DiskGuest,  # noqa: E402
+                      Guest, GuestError, LineError, Qmp, QmpError, Server,
+                      Vm)
 
 __all__ = ['BUILD', 'QEMU', 'SERVER', 'TOP', 'Child', 'ChildEnded',
-           'DelayLine', 'FlatGuest', 'Guest', 'GuestError', 'LineError', 'Qmp',
-           'QmpError', 'Server', 'Skip', 'Vm', 'main']
+           'DelayLine', 'DiskGuest', 'FlatGuest', 'Guest', 'GuestError',
+           'LineError', 'Qmp', 'QmpError', 'Server', 'Skip', 'Vm', 'main']
 
 BUILD = os.environ.get('RIO_BUILD', os.path.join(TOP, 'build'))
 QEMU = os.environ.get('RIO_QEMU', os.path.join(BUILD, 'qemu-system-x86_64'))

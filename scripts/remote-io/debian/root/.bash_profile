@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Programs at the far end of the console wait for exactly this prompt, and
-# tell it from a continuation line (PS2) in which the shell wants more.
+# tell it from a continuation line (PS2) in which the shell wants more.  No
+# message of the kernel's, unless it is grave, shall cut one in two; and what
+# they type is meant as it is in a script, "!" too.
 
+dmesg -n 3
+set +H
 PS1='guest:\w# ' PS2='guest> '
 HISTFILE=
 export SYSTEMD_PAGER=cat

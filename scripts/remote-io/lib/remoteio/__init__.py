@@ -6,6 +6,7 @@
     server.py   remote-io-server
     vm.py       QEMU
     guest.py    a Debian guest whose console is a remote UART
+    disk.py     the same, started from a remote disk
     line.py     a slow or broken network between namespaces
 
 Nothing here sleeps: every wait is for a descriptor.  QEMU and the server
@@ -18,7 +19,8 @@ from .qmp import Qmp, QmpError
 from .server import Server
 from .vm import Vm
 from .guest import Guest, GuestError
+from .disk import DiskGuest
 from .line import DelayLine, LineError
 
-__all__ = ['Child', 'ChildEnded', 'DelayLine', 'Guest', 'GuestError',
-           'LineError', 'Qmp', 'QmpError', 'Server', 'Vm']
+__all__ = ['Child', 'ChildEnded', 'DelayLine', 'DiskGuest', 'Guest',
+           'GuestError', 'LineError', 'Qmp', 'QmpError', 'Server', 'Vm']

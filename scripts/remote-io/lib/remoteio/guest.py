@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A Debian guest whose console is a 16550A in remote-io-server."""
+"""Debian guests whose console is a 16550A in remote-io-server."""
 
 import os
 import re
@@ -10,7 +10,8 @@ from .child import ChildEnded
 from .server import Server
 from .vm import Vm
 
-# The shell's prompts; tests/remote-io/guest/init sets them.
+# The shell's prompts; tests/remote-io/guest/init sets them, and so does
+# the .bash_profile of the system on a disk.
 PROMPT = re.compile(rb'guest:[/~][^\r\n]*?# |guest> ')
 
 # busybox asks the terminal where its cursor is, before every prompt.
@@ -39,8 +40,17 @@ class Guest:
     is collected here, and what send() is given the guest receives.
     """
 
+    # How to have the guest switch itself off, typed into its shell.
+    POWER_OFF = b'poweroff -f\n'
+
     def __init__(self, build, folder, kernel, initrd, append=WIDE,
                  modules=(), devices=(), memory=512):
+        self._prepare(build, folder, modules, (
+            '-m', str(memory), '-no-reboot',
+            '-kernel', kernel, '-initrd', initrd,
+            '-append', f'console=ttyS0,115200 panic=-1 {append}', *devices))
+
+    def _prepare(self, build, folder, modules, options):
         # Called with what the guest says, and with each event of QEMU.
         self.output = lambda data: None
         self.notice = lambda event: None
@@ -62,15 +72,12 @@ class Guest:
         address = self.server.address
         self.vm = Vm(
             os.path.join(build, 'qemu-system-x86_64'), folder,
-            args=('-M', 'q35', '-accel', 'tcg', '-m', str(memory),
-                  '-no-reboot', '-no-shutdown',
-                  '-kernel', kernel, '-initrd', initrd,
-                  '-append', f'console=ttyS0,115200 panic=-1 {append}',
+            args=('-M', 'q35', '-accel', 'tcg', '-no-shutdown',
                   # A console that is silent for a while is no reason to
                   # stop the machine.
                   '-device', f'remote-io-isa,id=com1,server={address},'
                              'module=com1,on-loss=wait',
-                  *(word.replace('@SERVER@', address) for word in devices)))
+                  *(word.replace('@SERVER@', address) for word in options)))
 
     def __enter__(self):
         return self
@@ -165,8 +172,8 @@ class Guest:
         return answer.replace(b'\r\n', b'\n').decode(errors='replace')
 
     def power_off(self, silence=120):
-        """Ask the guest's kernel to switch the machine off."""
-        self.send(b'poweroff -f\n')
+        """Ask the guest to switch the machine off."""
+        self.send(self.POWER_OFF)
         self.wait_shutdown(silence)
 
     def wait_shutdown(self, silence=120):
