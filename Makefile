@@ -30,12 +30,17 @@ help:             ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | sort | expand -t 16
 	@echo
 	@echo "Variables: SCRIPT=FILE MINUTES=N SEED=N DESTDIR=DIR JOBS=N V=1"
+	@echo "make run:  GUEST=small (no disk), FIRMWARE=uefi, and DISK=FILE: live on"
+	@echo "           in that image, which is made if it is not there"
 
-run: all       ## boot a Debian guest whose console is remote (SCRIPT=FILE)
-	@$(tools)/run-guest $(if $(SCRIPT),--script '$(SCRIPT)')
+run: all       ## boot Debian from a remote disk, on a remote console (SCRIPT=FILE)
+	@$(tools)/run-guest $(if $(SCRIPT),--script '$(SCRIPT)') \
+	    $(if $(GUEST),--guest '$(GUEST)') $(if $(DISK),--disk '$(DISK)') \
+	    $(if $(FIRMWARE),--firmware '$(FIRMWARE)')
 
 check: needs-check all ## run all tests; ends with "N passed, N failed, N skipped"
 	@$(tools)/fetch-kernel > /dev/null
+	@$(tools)/build-root > /dev/null || echo "Tests that need it are skipped." >&2
 	@$(tools)/run-tests $(BUILD)
 
 check-asan: needs-check ## run unit tests and qtests with sanitizers
