@@ -90,7 +90,8 @@ typedef struct RioRecipeRule {
  * @ring: address of entry 0 of @entries
  * @entry_size: bytes, 8 to 256
  * @max_data: bytes of lists and data along with one write, entries not
- *     counted; the client may send less
+ *     counted; the client may send less.  Of one entry at most
+ *     128 KiB of data come along, and its lists in full
  * @rules: all that apply to an entry are used
  */
 struct RioRecipe {
