@@ -11,6 +11,7 @@
 
 #include "qemu/osdep.h"
 #include "internal.h"
+#include "forward.h"
 #include "trace.h"
 
 typedef struct AttachTask {
@@ -66,8 +67,11 @@ static void refuse(RiodConnection *conn, const RioMessage *m, uint8_t op,
 static bool same_device(const RiodSession *s, const RiodConnection *conn,
                         const RioMessage *m)
 {
-    return s->client == conn->client &&
-           !memcmp(s->vm->uuid, m->attach.vm_uuid, RIO_UUID_SIZE) &&
+    const char *client = m->hops ? m->attach.client : conn->client->name;
+
+    return g_str_equal(s->client->name, client) &&
+           (qatomic_read(&s->lost) ||
+            !memcmp(s->vm->uuid, m->attach.vm_uuid, RIO_UUID_SIZE)) &&
            g_str_equal(s->vm->name, m->attach.vm) &&
            g_str_equal(s->device, m->attach.device);
 }
@@ -117,6 +121,9 @@ static bool check_twice(RiodInstance *inst, RiodConnection *conn,
 {
     RiodSession *s;
 
+    if (riod_connection_is_forwarder(conn)) {
+        return true;            /* it gets ids of its own */
+    }
     QLIST_FOREACH(s, &conn->sessions, on_conn) {
         if (s->inst == inst && g_str_equal(s->vm->name, m->attach.vm) &&
             !memcmp(s->vm->uuid, m->attach.vm_uuid, RIO_UUID_SIZE)) {
@@ -154,7 +161,8 @@ static void follow_home(RiodConnection *conn, RiodInstance *inst)
 {
     RiodSession *only = QLIST_FIRST(&conn->sessions);
 
-    if (conn->home != inst->home && !QLIST_NEXT(only, on_conn)) {
+    if (conn->home != inst->home && !QLIST_NEXT(only, on_conn) &&
+        !conn->forwards && !riod_connection_is_forwarder(conn)) {
         conn->move_to = inst->home;
         riod_connection_wake_locked(conn);
     }
@@ -206,6 +214,10 @@ void riod_attach(RiodConnection *conn, const RioMessage *m)
     if (check_server(m->attach.server, &err)) {
         inst = riod_instance_find(m->attach.module, &err);
     }
+    if (!inst && riod_peers_exist()) {
+        riod_ask(conn, m, &err);
+        return;
+    }
     if (!inst) {
         refuse(conn, m, RIO_OP_ATTACH_REPLY, &err);
         return;
@@ -216,10 +228,11 @@ void riod_attach(RiodConnection *conn, const RioMessage *m)
 
 /* --- RESUME --- */
 
+/* A forwarder may have been started again since, and know the token alone */
 static bool check_resume(const RiodSession *s, const RioMessage *m,
                          RioError *err)
 {
-    if (s && !memcmp(&s->ids, &m->ids, sizeof(m->ids))) {
+    if (s && (m->hops || !memcmp(&s->ids, &m->ids, sizeof(m->ids)))) {
         return true;
     }
     return rio_error_set(err, RIO_STATUS_UNKNOWN_SESSION, "no session of VM "
@@ -251,10 +264,12 @@ static void resume_run(RiodTask *task)
 
 void riod_resume(RiodConnection *conn, const RioMessage *m)
 {
-    RiodSession *s = riod_session_find(m, conn->client);
+    RiodSession *s = riod_session_find(m, m->hops ? NULL : conn->client);
     RioError err;
 
-    if (!check_resume(s, m, &err)) {
+    if (!check_resume(s, m, &err) && !s && riod_peers_exist()) {
+        riod_ask(conn, m, &err);
+    } else if (!check_resume(s, m, &err)) {
         refuse(conn, m, RIO_OP_RESUME_REPLY, &err);
     } else {
         post(s->inst, conn, s, m, resume_run);

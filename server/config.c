@@ -57,6 +57,27 @@ static void derive_ids(const char *name)
     }
 }
 
+/* The same that QEMU says of the host; zeroes when there is none */
+static void take_machine_id(void)
+{
+    g_autofree char *text = NULL;
+
+    memset(riod_config.uuid, 0, RIO_UUID_SIZE);
+    if (!g_file_get_contents("/etc/machine-id", &text, NULL, NULL)) {
+        return;
+    }
+    for (unsigned i = 0; i < RIO_UUID_SIZE; i++) {
+        int hi = g_ascii_xdigit_value(text[2 * i]);
+        int lo = hi < 0 ? -1 : g_ascii_xdigit_value(text[2 * i + 1]);
+
+        if (lo < 0) {
+            memset(riod_config.uuid, 0, RIO_UUID_SIZE);
+            return;
+        }
+        riod_config.uuid[i] = hi << 4 | lo;
+    }
+}
+
 void riod_config_complete(void)
 {
     if (!riod_config.server_name) {
@@ -64,4 +85,7 @@ void riod_config_complete(void)
                                             RIO_MAX_STRING);
     }
     derive_ids(riod_config.server_name);
+    if (riod_config.gateway) {
+        take_machine_id();
+    }
 }

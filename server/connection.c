@@ -9,17 +9,11 @@
  */
 
 #include "qemu/osdep.h"
-#include <sys/resource.h>
 #include "qapi/error.h"
 #include "qemu/main-loop.h"
-#include "qemu-version.h"
 #include "internal.h"
+#include "forward.h"
 #include "trace.h"
-
-/* Connections that have not said who they are; more are turned away */
-#define MAX_STRANGERS 256u
-
-#define MAX_CONNECTIONS 65536u
 
 /* Time that is left for a last message to get out */
 #define LINGER_MS 500
@@ -45,12 +39,6 @@
 /* Turns of a connection alone in its home until it may spin (again) */
 #define CROWD_TURNS 16
 
-static QLIST_HEAD(, RiodConnection) connections =
-    QLIST_HEAD_INITIALIZER(connections);
-static uint64_t last_number;
-static unsigned strangers;
-static unsigned num_connections;    /* tables' lock */
-
 /* Messages without a place in a log that a peer may leave unread */
 #define MAX_UNREAD 1024u
 
@@ -61,7 +49,6 @@ typedef struct ConnTask {
     bool left;
 } ConnTask;
 
-static void conn_start(RiodConnection *conn);
 static void conn_close(RiodConnection *conn);
 
 static int64_t now_ms(void)
@@ -82,8 +69,10 @@ void riod_connection_unref(RiodConnection *conn)
     }
     assert(QLIST_EMPTY(&conn->sessions) && !conn->started);
     rio_link_free(conn->link);
+    g_hash_table_destroy(conn->labels);
     riod_client_put(conn->client);
     error_free(conn->rx_error);
+    g_free(conn->last_words);
     qemu_mutex_destroy(&conn->lock);
     g_free(conn->peer);
     g_free(conn->label);
@@ -94,6 +83,10 @@ char *riod_connection_describe_locked(RiodConnection *conn)
 {
     const char *name = rio_link_peer_name(conn->link);
 
+    if (conn->next_hop) {
+        return g_strdup_printf("server %s (%s)", conn->next_hop->id,
+                               conn->peer);
+    }
     if (!*name) {
         return g_strdup_printf("client at %s", conn->peer);
     }
@@ -195,35 +188,28 @@ void riod_connection_wake_locked(RiodConnection *conn)
 
 /* --- messages --- */
 
-static uint32_t conn_admit(void *opaque, const RioMessage *hello,
-                           RioError *err)
-{
-    RiodConnection *conn = opaque;
-
-    if (!*hello->hello.name) {
-        rio_error_set(err, RIO_STATUS_DENIED, "a client must have a name");
-        return 0;
-    }
-    conn->client = riod_client_get(hello->hello.name, hello->hello.uuid, err);
-    if (!conn->client) {
-        return 0;
-    }
-    qatomic_dec(&strangers);
-    trace_riod_connection_hello(conn->number, conn->client->name,
-                                conn->client->id, hello->hello.software);
-    return conn->client->id;
-}
-
 /* A peer that leaves of its own will does not come back for its sessions */
 static void conn_bye(RiodConnection *conn, const RioError *err)
 {
+    g_free(conn->last_words);
+    conn->last_words = g_strdup(err->text);
     trace_riod_connection_bye(conn->number, err->text);
     if (err->status == RIO_STATUS_OK || err->status == RIO_STATUS_SHUTDOWN) {
-        conn->left = true;
+        /* Those for whom a forwarder speaks may come back another way */
+        conn->left = !riod_connection_is_forwarder(conn);
     } else {
         conn_log_locked(conn, err->text);
     }
     conn->closing = true;
+}
+
+/* No lock is held while another connection's is */
+static void conn_pass_on(RiodConnection *conn, const RioMessage *m,
+                         void (*fn)(RiodConnection *, const RioMessage *))
+{
+    qemu_mutex_unlock(&conn->lock);
+    fn(conn, m);
+    qemu_mutex_lock(&conn->lock);
 }
 
 /* Returns: false when tasks are ready, which come before the next message */
@@ -241,12 +227,20 @@ static bool conn_some_messages_locked(RiodConnection *conn)
             if (unlikely(m->files)) {
                 conn->files = riod_files_take(conn->transport);
             }
-            if (unlikely(!riod_deliver(conn, m, &err))) {
-                riod_connection_bad_locked(conn, &err);
+            if (unlikely(conn->next_hop)) {
+                conn_pass_on(conn, m, riod_peer_message);
+            } else {
+                riod_deliver(conn, m);
             }
             if (unlikely(conn->files)) {
                 riod_files_free(g_steal_pointer(&conn->files));
             }
+            break;
+        case RIO_NEXT_RELAY:
+            conn_pass_on(conn, m, riod_route_message);
+            break;
+        case RIO_NEXT_BAD_SESSION:
+            riod_deliver_bad(conn, m, &err);
             break;
         case RIO_NEXT_NONE:
             return true;
@@ -361,6 +355,9 @@ static bool conn_handle(RiodConnection *conn)
     }
     over = conn->closing && !conn->blocked;
     qemu_mutex_unlock(&conn->lock);
+    if (conn->forwards) {
+        riod_routes_flush();
+    }
     if (unlikely(!QSIMPLEQ_EMPTY(&conn->home->dirty) ||
                  !QSIMPLEQ_EMPTY(&conn->home->ready))) {
         riod_home_flush(conn->home);
@@ -416,6 +413,10 @@ static void conn_ready(void *opaque)
     } while (--turns && conn_spin(conn));
     if (unlikely(rio_link_pinged(conn->link) ||
                  rio_link_state(conn->link) != conn->tick_state)) {
+        if (conn->next_hop && conn->tick_state == RIO_LINK_HELLO &&
+            rio_link_state(conn->link) == RIO_LINK_READY) {
+            riod_peer_ready(conn);
+        }
         conn->tick_state = rio_link_state(conn->link);
         conn_rearm_tick(conn);
     }
@@ -482,12 +483,12 @@ static void start_task_run(RiodTask *task)
 {
     ConnTask *t = container_of(task, ConnTask, task);
 
-    conn_start(t->conn);
+    riod_connection_start(t->conn);
     riod_connection_unref(t->conn);
     g_free(t);
 }
 
-static void conn_post_start(RiodConnection *conn, RiodHome *home)
+void riod_connection_post_start(RiodConnection *conn, RiodHome *home)
 {
     ConnTask *t = g_new0(ConnTask, 1);
 
@@ -504,7 +505,7 @@ static void conn_move(RiodConnection *conn, RiodHome *to)
         conn->home = to;
         conn->move_to = NULL;
     }
-    conn_post_start(conn, to);
+    riod_connection_post_start(conn, to);
 }
 
 /* Somebody changed a field that the home acts on */
@@ -526,6 +527,9 @@ static void conn_woken(void *opaque)
     write = conn->blocked;
     to = conn->move_to;
     qemu_mutex_unlock(&conn->lock);
+    if (conn->forwards) {
+        riod_routes_flush();
+    }
     riod_home_flush(conn->home);
     if (over) {
         conn_close(conn);
@@ -556,7 +560,7 @@ static void conn_tick(void *opaque)
     }
 }
 
-static void conn_start(RiodConnection *conn)
+void riod_connection_start(RiodConnection *conn)
 {
     AioContext *ctx = conn->home->ctx;
 
@@ -569,6 +573,7 @@ static void conn_start(RiodConnection *conn)
     conn->tick = aio_timer_new(ctx, QEMU_CLOCK_REALTIME, SCALE_MS, conn_tick,
                                conn);
     conn->tick_state = rio_link_state(conn->link);
+    conn->spin_credit = SPIN_CREDIT_MAX;
     conn->started = true;
     conn_watch(conn, true, false);
     qemu_bh_schedule(conn->bh);
@@ -595,6 +600,7 @@ static void conn_lose_session(RiodConnection *conn, RiodSession *s)
     ConnTask *t = g_new0(ConnTask, 1);
 
     QLIST_SAFE_REMOVE(s, on_conn);
+    riod_label_remove_locked(conn, &s->label);
     rio_link_remove_session(conn->link, s->rio);
     rio_session_lost(s->rio);
     t->task.run = lost_task_run;
@@ -604,6 +610,24 @@ static void conn_lose_session(RiodConnection *conn, RiodSession *s)
     riod_home_post(s->inst->home, &t->task);
 }
 
+/* Before it counts as closed: who is told of it may use it no more */
+static void conn_lose_routes(RiodConnection *conn)
+{
+    const char *reason = conn->last_words ?:
+                         conn->rx_error ? error_get_pretty(conn->rx_error)
+                                        : "the connection was closed";
+
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        conn->closing = true;
+        conn->closed = true;
+    }
+    riod_routes_lost(conn, reason);
+    if (conn->next_hop) {
+        riod_peer_lost(conn, reason);
+    }
+    riod_routes_flush();
+}
+
 static void conn_close(RiodConnection *conn)
 {
     RiodSession *s;
@@ -611,6 +635,9 @@ static void conn_close(RiodConnection *conn)
     trace_riod_connection_close(conn->number, conn->rx_error ?
                                 error_get_pretty(conn->rx_error) : "");
     conn_unwatch(conn);
+    if (conn->forwards) {
+        conn_lose_routes(conn);
+    }
     WITH_QEMU_LOCK_GUARD(&conn->lock) {
         conn->closed = true;
         conn->closing = true;
@@ -620,158 +647,7 @@ static void conn_close(RiodConnection *conn)
         }
         rio_transport_free(conn->transport);
         conn->transport = NULL;
-        if (!conn->client) {
-            qatomic_dec(&strangers);
-        }
     }
-    riod_tables_lock();
-    QLIST_REMOVE(conn, node);
-    num_connections--;
-    riod_tables_unlock();
+    riod_connections_remove(conn);
     riod_connection_unref(conn);
-}
-
-/* --- the main loop's side --- */
-
-static RioLink *conn_new_link(RiodConnection *conn, const RioTransport *t)
-{
-    RioLinkConfig config = {
-        .side = RIO_SIDE_SERVER,
-        .role = RIO_ROLE_SERVER,
-        .name = riod_config.server_name,
-        .software = "remote-io-server " QEMU_FULL_VERSION,
-        .caps = RIO_CAP_RESUME | RIO_CAP_DMA | RIO_CAP_RECIPES |
-                (rio_transport_passes_files(t) ? RIO_CAP_SHM : 0),
-        .server_id = riod_config.server_id,
-        .watch = &rio_link_tracer,
-        .watch_opaque = conn->label,
-    };
-
-    memcpy(config.uuid, riod_config.uuid, RIO_UUID_SIZE);
-    return rio_link_new(&config, now_ms());
-}
-
-/*
- * Descriptors that connections may have.  The rest is for chardevs, disks and
- * the monitor; when all are gone, not even a client can be turned away.
- */
-static unsigned conn_limit(void)
-{
-    static unsigned limit;
-    struct rlimit files;
-
-    if (!limit) {
-        limit = MAX_CONNECTIONS;
-        if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-            files.rlim_cur = files.rlim_max;
-            setrlimit(RLIMIT_NOFILE, &files);
-            getrlimit(RLIMIT_NOFILE, &files);
-            limit = MIN(limit, files.rlim_cur - files.rlim_cur / 4);
-        }
-    }
-    return limit;
-}
-
-/* Why nobody can come in now, or NULL */
-static const char *conn_no_room(void)
-{
-    unsigned count;
-
-    riod_tables_lock();
-    count = num_connections;
-    riod_tables_unlock();
-    if (count >= conn_limit()) {
-        return "there are as many connections as this process may have";
-    }
-    if (qatomic_read(&strangers) >= MAX_STRANGERS) {
-        return "too many connections have not said HELLO yet";
-    }
-    return NULL;
-}
-
-void riod_connection_new(QIOChannelSocket *ioc)
-{
-    static RiodRate rate;
-    const char *full;
-    RioTransport *transport;
-    RiodConnection *conn;
-    Error *err = NULL;
-
-    transport = rio_transport_new(ioc, &err);
-    if (!transport) {
-        riod_log("a connection was dropped: %s", error_get_pretty(err));
-        error_free(err);
-        return;
-    }
-    full = conn_no_room();
-    if (full) {
-        if (riod_rate_allows(&rate, "listener")) {
-            riod_log("client at %s: turned away, %s",
-                     rio_transport_peer(transport), full);
-        }
-        rio_transport_free(transport);
-        return;
-    }
-    qatomic_inc(&strangers);
-    conn = g_new0(RiodConnection, 1);
-    conn->refs = 1;
-    conn->number = ++last_number;
-    conn->peer = g_strdup(rio_transport_peer(transport));
-    conn->label = g_strdup_printf("connection %" PRIu64, conn->number);
-    conn->transport = transport;
-    conn->link = conn_new_link(conn, transport);
-    conn->home = riod_home_default();
-    conn->spin_credit = SPIN_CREDIT_MAX;
-    qemu_mutex_init(&conn->lock);
-    QLIST_INIT(&conn->sessions);
-    rio_link_set_admit(conn->link, conn_admit, conn);
-    riod_tables_lock();
-    QLIST_INSERT_HEAD(&connections, conn, node);
-    num_connections++;
-    riod_tables_unlock();
-    trace_riod_connection_new(conn->number, conn->peer);
-    conn_post_start(conn, conn->home);
-}
-
-void riod_connections_foreach(void (*fn)(RiodConnection *, void *),
-                              void *opaque)
-{
-    g_autoptr(GPtrArray) all = g_ptr_array_new();
-    RiodConnection *conn;
-
-    riod_tables_lock();
-    QLIST_FOREACH(conn, &connections, node) {
-        g_ptr_array_add(all, riod_connection_ref(conn));
-    }
-    riod_tables_unlock();
-    for (guint i = 0; i < all->len; i++) {
-        fn(all->pdata[i], opaque);
-        riod_connection_unref(all->pdata[i]);
-    }
-}
-
-static void conn_shutdown(RiodConnection *conn, void *opaque)
-{
-    QEMU_LOCK_GUARD(&conn->lock);
-    riod_connection_bye_locked(conn, RIO_STATUS_SHUTDOWN,
-                               "the server was told to quit");
-}
-
-static bool connections_left(void)
-{
-    bool left;
-
-    riod_tables_lock();
-    left = !QLIST_EMPTY(&connections);
-    riod_tables_unlock();
-    return left;
-}
-
-/* A peer that takes nothing is cut off after LINGER_MS by its own timer */
-void riod_connections_shutdown(void)
-{
-    riod_connections_foreach(conn_shutdown, NULL);
-    while (connections_left()) {
-        g_usleep(1000);
-    }
 }

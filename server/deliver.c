@@ -10,29 +10,8 @@
 
 #include "qemu/osdep.h"
 #include "internal.h"
+#include "forward.h"
 #include "trace.h"
-
-static bool ids_match(const RiodSession *s, const RioIds *ids)
-{
-    return s->ids.module == ids->module && s->ids.vm == ids->vm &&
-           s->ids.client == ids->client && s->ids.server == ids->server;
-}
-
-static RiodSession *find_session(RiodConnection *conn, const RioIds *ids)
-{
-    RiodSession *s = conn->hot;
-
-    if (likely(s && ids_match(s, ids))) {
-        return s;
-    }
-    QLIST_FOREACH(s, &conn->sessions, on_conn) {
-        if (ids_match(s, ids)) {
-            conn->hot = s;
-            return s;
-        }
-    }
-    return NULL;
-}
 
 /* A session that is not, or is not here any more: say so, and go on */
 static void say_gone(RiodConnection *conn, const RioMessage *m,
@@ -52,13 +31,18 @@ typedef struct RouteTask {
     RiodTask task;
     RiodSession *session;
     RiodFiles *files;
+    bool held;                  /* not acknowledged before it is carried out */
     RioMessage message;
     uint8_t payload[];
 } RouteTask;
 
-static void queue_left_locked(RiodConnection *conn, RiodSession *s)
+static void queue_left_locked(RiodConnection *conn, RiodSession *s,
+                              const RouteTask *t)
 {
     s->queued--;
+    if (t->held) {
+        rio_session_release(s->rio, t->message.length);
+    }
     conn->queued--;
     if (conn->paused && conn->queued <= RIOD_QUEUE_LOW) {
         riod_connection_wake_locked(conn);
@@ -84,7 +68,7 @@ static void route_task_run(RiodTask *task)
     RiodConnection *conn = s->conn;
 
     WITH_QEMU_LOCK_GUARD(&conn->lock) {
-        queue_left_locked(conn, s);
+        queue_left_locked(conn, s, t);
         if (!s->ended) {
             dispatch_locked(s, &t->message, t->files);
             riod_connection_send_locked(conn);
@@ -93,6 +77,23 @@ static void route_task_run(RiodTask *task)
     riod_session_unref(s);
     riod_files_free(t->files);
     g_free(t);
+}
+
+/*
+ * A connection that others share is not stopped for one session.  Its client
+ * gets no acknowledgement instead, and has to keep to the log limit.
+ */
+static void hold_locked(RiodSession *s, const RioMessage *m)
+{
+    RioError err;
+
+    rio_session_hold(s->rio, m->length);
+    if (rio_session_held(s->rio) > s->log_limit + RIO_MAX_MESSAGE &&
+        !s->broken) {
+        rio_error_set(&err, RIO_STATUS_LIMIT, "%zu bytes wait here, the log "
+                      "limit is %u", rio_session_held(s->rio), s->log_limit);
+        riod_session_bad_locked(s, &err);
+    }
 }
 
 static void hand_over(RiodConnection *conn, RiodSession *s,
@@ -110,7 +111,10 @@ static void hand_over(RiodConnection *conn, RiodSession *s,
     }
     s->queued++;
     conn->queued++;
-    if (conn->queued >= RIOD_QUEUE_HIGH) {
+    t->held = m->seq && riod_connection_is_forwarder(conn);
+    if (t->held) {
+        hold_locked(s, m);
+    } else if (conn->queued >= RIOD_QUEUE_HIGH) {
         conn->paused = true;
         riod_connection_wake_locked(conn);
     }
@@ -156,9 +160,14 @@ static void use_room(RiodConnection *conn, RiodSession *s)
     riod_home_post(s->inst->home, &t->task);
 }
 
-static bool session_message(RiodConnection *conn, RiodSession *s,
-                            const RioMessage *m, RioError *err)
+static void session_message(RiodConnection *conn, RiodSession *s,
+                            const RioMessage *m)
 {
+    RIO_UNINITIALIZED RioError error, *err = &error;
+
+    if (unlikely(s->broken)) {
+        return;                 /* it will be ended */
+    }
     switch (rio_session_receive(s->rio, m, err)) {
     case RIO_RECEIVE_DELIVER:
         if (likely(s->inst->home == conn->home && !s->queued)) {
@@ -170,38 +179,61 @@ static bool session_message(RiodConnection *conn, RiodSession *s,
     case RIO_RECEIVE_DROP:
         break;
     case RIO_RECEIVE_BAD:
-        if (err->status != RIO_STATUS_STALE_EPOCH) {
-            return false;
+        if (err->status == RIO_STATUS_STALE_EPOCH) {
+            say_gone(conn, m, RIO_STATUS_STALE_EPOCH);
+        } else {
+            riod_session_bad_locked(s, err);
         }
-        say_gone(conn, m, RIO_STATUS_STALE_EPOCH);
         break;
     }
     if (unlikely(s->want_room)) {
         use_room(conn, s);
     }
-    return true;
 }
 
-bool riod_deliver(RiodConnection *conn, const RioMessage *m, RioError *err)
+void riod_deliver(RiodConnection *conn, const RioMessage *m)
 {
-    RiodSession *s;
+    RiodLabel *label;
+    RioError err;
 
+    if (unlikely(!m->hops != !riod_connection_is_forwarder(conn))) {
+        rio_error_set(&err, RIO_STATUS_PROTOCOL, "%s with %u hops from a "
+                      "peer in the role %u", rio_op_name(m->op), m->hops,
+                      rio_link_peer_role(conn->link));
+        riod_connection_bad_locked(conn, &err);
+        return;
+    }
     switch (m->op) {
     case RIO_OP_ATTACH:
         riod_attach(conn, m);
-        return true;
+        return;
     case RIO_OP_RESUME:
         riod_resume(conn, m);
-        return true;
+        return;
+    case RIO_OP_ROUTE_TRACE:
+        riod_trace(conn, m);
+        return;
     }
-    s = find_session(conn, &m->ids);
-    if (likely(s)) {
-        return session_message(conn, s, m, err);
+    label = riod_label_find_locked(conn, &m->ids);
+    if (likely(label && label->session)) {
+        session_message(conn, label->session, m);
+        return;
     }
     trace_riod_connection_no_session(conn->number, rio_op_name(m->op),
                                      m->ids.vm, m->ids.module);
     if (m->op != RIO_OP_ACK) {
         say_gone(conn, m, RIO_STATUS_UNKNOWN_SESSION);
     }
-    return true;
+}
+
+void riod_deliver_bad(RiodConnection *conn, const RioMessage *m,
+                      const RioError *err)
+{
+    RiodLabel *label = riod_label_find_locked(conn, &m->ids);
+
+    if (!label || !label->session) {
+        say_gone(conn, m, RIO_STATUS_UNKNOWN_SESSION);
+    } else if (!label->session->broken) {
+        riod_session_bad_locked(label->session, err);
+    }
 }

@@ -281,7 +281,7 @@ void riod_dma_reply(RiodSession *s, const RioMessage *m)
     if (!rm) {
         rio_error_set(&err, RIO_STATUS_PROTOCOL, "DMA_READ_REPLY with tag %u, "
                       "which nobody asked for", m->tag);
-        riod_connection_bad_locked(s->conn, &err);
+        riod_session_bad_locked(s, &err);
     } else if (m->status != RIO_STATUS_OK) {
         trace_riod_dma_refused(s->inst->id, s->ids.vm, rm->gaps[0].addr,
                                rm->total, m->reason);
@@ -294,7 +294,7 @@ void riod_dma_reply(RiodSession *s, const RioMessage *m)
                       "at %u%s, where %u of %u are missing", m->payload.len,
                       m->dma_data.offset, more ? " and more" : "",
                       rm->total - rm->got, rm->total);
-        riod_connection_bad_locked(s->conn, &err);
+        riod_session_bad_locked(s, &err);
     } else {
         read_message_fill(rm, m->payload.data, m->payload.len);
         if (!more) {

@@ -29,12 +29,13 @@ static void client_free(RiodClient *client)
     g_free(client);
 }
 
-static RiodClient *client_find(const char *name)
+static RiodClient *client_find(const char *name, bool forwarder)
 {
     RiodClient *client;
 
     QLIST_FOREACH(client, &clients, node) {
-        if (g_str_equal(client->name, name)) {
+        if (client->forwarder == forwarder &&
+            g_str_equal(client->name, name)) {
             return client;
         }
     }
@@ -52,12 +53,13 @@ static void forget_idle_clients(void)
     }
 }
 
-static RiodClient *client_new(const char *name)
+static RiodClient *client_new(const char *name, bool forwarder)
 {
     RiodClient *client = g_new0(RiodClient, 1);
 
     client->name = g_strdup(name);
     client->id = ++last_client;
+    client->forwarder = forwarder;
     QLIST_INIT(&client->vms);
     QLIST_INSERT_HEAD(&clients, client, node);
     num_clients++;
@@ -65,9 +67,9 @@ static RiodClient *client_new(const char *name)
 }
 
 static RiodClient *client_get_locked(const char *name, const uint8_t *uuid,
-                                     RioError *err)
+                                     bool forwarder, RioError *err)
 {
-    RiodClient *client = client_find(name);
+    RiodClient *client = client_find(name, forwarder);
 
     if (!client && num_clients >= MAX_IDLE_CLIENTS) {
         forget_idle_clients();
@@ -78,7 +80,7 @@ static RiodClient *client_get_locked(const char *name, const uint8_t *uuid,
         return NULL;
     }
     if (!client) {
-        client = client_new(name);
+        client = client_new(name, forwarder);
     } else if (memcmp(client->uuid, uuid, RIO_UUID_SIZE) && client->users) {
         rio_error_set(err, RIO_STATUS_DENIED,
                       "another host is connected as client '%s': give each "
@@ -91,14 +93,25 @@ static RiodClient *client_get_locked(const char *name, const uint8_t *uuid,
 }
 
 RiodClient *riod_client_get(const char *name, const uint8_t *uuid,
-                            RioError *err)
+                            bool forwarder, RioError *err)
 {
     RiodClient *client;
 
     riod_tables_lock();
-    client = client_get_locked(name, uuid, err);
+    client = client_get_locked(name, uuid, forwarder, err);
     riod_tables_unlock();
     return client;
+}
+
+/* Who speaks for others says for whom; that it may is the operator's choice */
+RiodClient *riod_client_of(RiodConnection *conn, const RioMessage *attach,
+                           RioError *err)
+{
+    if (attach->hops) {
+        return riod_client_get(attach->attach.client,
+                               attach->attach.client_uuid, false, err);
+    }
+    return riod_client_ref(conn->client);
 }
 
 RiodClient *riod_client_ref(RiodClient *client)
@@ -132,6 +145,12 @@ static RiodVM *vm_get_locked(RiodClient *client, const char *name,
             return vm;
         }
         count++;
+    }
+    if (riod_session_vm_is_claimed_locked(client, name, uuid)) {
+        rio_error_set(err, RIO_STATUS_DENIED, "another virtual machine is "
+                      "here as VM '%.80s' of client '%.60s': give each its "
+                      "own vm-id", name, client->name);
+        return NULL;
     }
     if (count == MAX_VMS_PER_CLIENT) {
         rio_error_set(err, RIO_STATUS_LIMIT, "client '%s' has %u virtual "

@@ -35,15 +35,14 @@
 #include "net/remote-io/link.h"
 #include "net/remote-io/trace-link.h"
 #include "net/remote-io/transport.h"
+#include "identity.h"
+#include "labels.h"
 #include "remote-io-module.h"
 
 typedef struct RiodHome RiodHome;
 typedef struct RiodTask RiodTask;
-typedef struct RiodClient RiodClient;
-typedef struct RiodVM RiodVM;
-typedef struct RiodConnection RiodConnection;
-typedef struct RiodSession RiodSession;
 typedef struct RiodInstance RiodInstance;
+typedef struct RiodPeer RiodPeer;
 typedef struct RiodJob RiodJob;
 typedef struct RiodDoorbell RiodDoorbell;
 typedef struct RiodRecipe RiodRecipe;
@@ -112,6 +111,7 @@ typedef struct RiodConfig {
     char *server_name;          /* --server-id */
     uint8_t uuid[RIO_UUID_SIZE];
     uint32_t server_id;         /* on the wire */
+    bool gateway;               /* --gateway */
     int64_t lease_ms;           /* --session-lease */
 } RiodConfig;
 
@@ -201,37 +201,6 @@ void riod_home_flush(RiodHome *home);
 /* Home: there is something to do for riod_home_flush() */
 void riod_home_stir(RiodHome *home);
 
-/* --------------------------------------------------------- identity.c */
-
-/* A client platform that introduced itself; tables' lock */
-struct RiodClient {
-    uint32_t id;
-    char *name;
-    uint8_t uuid[RIO_UUID_SIZE];
-    unsigned users;             /* connections and sessions */
-    uint32_t last_vm;
-    QLIST_HEAD(, RiodVM) vms;
-    QLIST_ENTRY(RiodClient) node;
-};
-
-struct RiodVM {
-    uint32_t id;
-    char *name;
-    uint8_t uuid[RIO_UUID_SIZE];
-    unsigned users;             /* sessions */
-    QLIST_ENTRY(RiodVM) node;
-};
-
-/* Any thread.  NULL with *@err when another host goes by that name */
-RiodClient *riod_client_get(const char *name, const uint8_t *uuid,
-                            RioError *err);
-RiodClient *riod_client_ref(RiodClient *client);
-void riod_client_put(RiodClient *client);       /* NULL-safe */
-
-RiodVM *riod_vm_get(RiodClient *client, const char *name,
-                    const uint8_t *uuid, RioError *err);
-void riod_vm_put(RiodClient *client, RiodVM *vm);
-
 /* ---------------------------------------------------------- memory.c */
 
 /* How busy a connection was of late.  Zeroed = ready. */
@@ -254,12 +223,14 @@ struct RiodConnection {
     uint64_t number;            /* constant; order of locks */
     char *peer;                 /* constant; address for messages */
     char *label;                /* constant; "connection NUMBER" in traces */
+    RiodPeer *next_hop;         /* constant; we are the client, or NULL */
 
     /* Home thread only */
     QEMUTimer *tick;            /* keep-alive and handshake timeout */
     ssize_t rx_ready;           /* what polling received, 0 = nothing */
     bool rx_failed;             /* polling saw the end of the stream */
     Error *rx_error;
+    char *last_words;           /* of the peer, in BYE */
     bool started;               /* descriptor is watched ... */
     bool watch_read;            /* for something to receive */
     bool watch_write;           /* for room to send */
@@ -275,7 +246,12 @@ struct RiodConnection {
     RioLink *link;              /* and the sessions on it */
     RiodClient *client;         /* since HELLO */
     QLIST_HEAD(, RiodSession) sessions;
-    RiodSession *hot;           /* the one that spoke last, or NULL */
+    GHashTable *labels;         /* ids -> RiodLabel, of sessions and routes */
+    RiodLabel *hot;             /* the one that spoke last, or NULL */
+    RiodLabel *relayed;         /* whose message is to be forwarded */
+    bool forwards;              /* it stays in the default home */
+    bool flushing;              /* in the list of riod_routes_flush() */
+    unsigned asks;              /* default home only: without an answer */
     unsigned queued;            /* messages under way to other homes */
     bool paused;                /* not read until @queued falls */
     bool blocked;               /* the transport took not everything */
@@ -291,8 +267,16 @@ struct RiodConnection {
     QLIST_ENTRY(RiodConnection) node;   /* tables' lock */
 };
 
-/* Main loop: serve what was accepted; takes a reference of @ioc */
-void riod_connection_new(QIOChannelSocket *ioc);
+/* Begin to read it: in its home, and from elsewhere in @home */
+void riod_connection_start(RiodConnection *conn);
+void riod_connection_post_start(RiodConnection *conn, RiodHome *home);
+
+/* Lock held: does a client speak here for others? */
+static inline bool riod_connection_is_forwarder(const RiodConnection *conn)
+{
+    return !conn->next_hop &&
+           rio_link_peer_role(conn->link) != RIO_ROLE_CLIENT;
+}
 
 RiodConnection *riod_connection_ref(RiodConnection *conn);
 void riod_connection_unref(RiodConnection *conn);       /* NULL-safe */
@@ -323,6 +307,17 @@ void riod_connection_bad_locked(RiodConnection *conn, const RioError *err);
 /* "client NAME (tcp:192.0.2.1:34567)", for messages; lock held */
 char *riod_connection_describe_locked(RiodConnection *conn);
 
+/* ------------------------------------------------------ connections.c */
+
+/* Main loop: serve what was accepted; takes a reference of @ioc */
+void riod_connection_new(QIOChannelSocket *ioc);
+
+/* Default home: be the client of @peer over @transport, which it takes */
+void riod_connection_open(RiodPeer *peer, RioTransport *transport);
+
+/* Home of @conn, which is closed: forget it */
+void riod_connections_remove(RiodConnection *conn);
+
 /* Number of connections; those before their HELLO are limited */
 void riod_connections_foreach(void (*fn)(RiodConnection *, void *),
                               void *opaque);
@@ -332,11 +327,12 @@ void riod_connections_shutdown(void);
 
 /* ---------------------------------------------------------- deliver.c */
 
-/**
- * riod_deliver: home of @conn, its lock held.  Act on @m or hand it over.
- * Returns: false with *@err when the peer may not say that now.
- */
-bool riod_deliver(RiodConnection *conn, const RioMessage *m, RioError *err);
+/* Home of @conn, its lock held.  Act on @m or hand it over. */
+void riod_deliver(RiodConnection *conn, const RioMessage *m);
+
+/* The same for one whose body is bad, from a forwarder: ends the session */
+void riod_deliver_bad(RiodConnection *conn, const RioMessage *m,
+                      const RioError *err);
 
 /* ---------------------------------------------------------- session.c */
 
@@ -371,6 +367,7 @@ struct RiodSession {
     RiodInstance *inst;
     unsigned slot;              /* the module's number for this client */
     RioIds ids;
+    RiodLabel label;
     RiodClient *client;
     RiodVM *vm;
     RioString device;
@@ -447,6 +444,21 @@ RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
  */
 void riod_session_end(RiodSession *s, uint8_t status, const char *reason);
 
+/*
+ * Home of the instance, lock of s->conn held: the client broke the rules of
+ * the session.  That ends the connection, or on one that others share, the
+ * session.
+ */
+void riod_session_bad_locked(RiodSession *s, const RioError *err);
+
+/*
+ * Tables' lock held.  Is a virtual machine of @client there as @name with
+ * another UUID?  One that is lost is ended instead.
+ */
+bool riod_session_vm_is_claimed_locked(const RiodClient *client,
+                                       const char *name,
+                                       const uint8_t *uuid);
+
 /* Home, no lock held: the link was lost; keep the session for the lease */
 void riod_session_lost(RiodSession *s, RiodConnection *conn);
 
@@ -454,7 +466,10 @@ void riod_session_lost(RiodSession *s, RiodConnection *conn);
 void riod_session_resume(RiodSession *s, RiodConnection *conn,
                          const RioMessage *resume);
 
-/* Any thread: the session that shows @token to its own client; a reference */
+/*
+ * Any thread: the session that shows @token to its own client, or, when that is
+ * NULL, over a forwarder; a reference
+ */
 RiodSession *riod_session_find(const RioMessage *resume, RiodClient *client);
 
 /**
@@ -491,6 +506,14 @@ void riod_session_irq_drop(RiodSession *s);
 void riod_attach(RiodConnection *conn, const RioMessage *m);
 void riod_resume(RiodConnection *conn, const RioMessage *m);
 void riod_detach(RiodSession *s, const RioMessage *m);
+
+/* --------------------------------------------------------------- ask.c */
+
+/* Lock of @conn held: answer ROUTE_TRACE, or ask others who can */
+void riod_trace(RiodConnection *conn, const RioMessage *m);
+
+/* Lock of @conn held: @m has the flag TRACE and came here */
+void riod_trace_report_locked(RiodConnection *conn, const RioMessage *m);
 
 /* ----------------------------------------------------------- router.c */
 

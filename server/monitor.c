@@ -17,7 +17,7 @@
 #include "server/qapi/qapi-commands.h"
 #include "server/qapi/qapi-init-commands.h"
 
-#include "internal.h"
+#include "forward.h"
 
 /* ------------------------------------------------------------ queries */
 
@@ -133,6 +133,57 @@ RemoteIOServerInfo *qmp_query_remote_io_server(Error **errp)
     }
     riod_connections_foreach(riod_monitor_connection, &tail);
     return out;
+}
+
+static void riod_monitor_route(RiodRoute *r, void *opaque)
+{
+    RemoteIOPeerList *l = opaque;
+    RemoteIORoute *out;
+
+    while (!g_str_equal(l->value->id, r->peer->id)) {
+        l = l->next;
+    }
+    out = g_new0(RemoteIORoute, 1);
+    out->client = g_strdup(r->client->name);
+    out->vm = g_strdup(r->vm ? r->vm->name : "");
+    out->device = g_strdup(r->device);
+    out->module = g_strdup(r->module);
+    out->state = r->state == RIOD_ROUTE_LIVE ? REMOTE_IO_ROUTE_STATE_LIVE :
+                 r->state == RIOD_ROUTE_LOST ? REMOTE_IO_ROUTE_STATE_LOST :
+                                           REMOTE_IO_ROUTE_STATE_RESUMING;
+    out->epoch = r->epoch;
+    out->resumes = r->resumes;
+    out->messages_up = r->messages[RIOD_UP];
+    out->messages_down = r->messages[RIOD_DOWN];
+    out->bytes_up = r->bytes[RIOD_UP];
+    out->bytes_down = r->bytes[RIOD_DOWN];
+    QAPI_LIST_PREPEND(l->value->routes, out);
+}
+
+static void riod_monitor_peers(void *opaque)
+{
+    RemoteIOPeerList **list = opaque, **tail = list;
+    RiodPeer *peer = NULL;
+
+    while ((peer = riod_peer_next(peer))) {
+        RemoteIOPeer *out = g_new0(RemoteIOPeer, 1);
+
+        out->id = g_strdup(peer->id);
+        out->address = g_strdup(peer->text);
+        out->connected = peer->conn;
+        out->trouble = g_strdup(peer->trouble);
+        out->connects = peer->connects;
+        QAPI_LIST_APPEND(tail, out);
+    }
+    riod_routes_foreach(riod_monitor_route, *list);
+}
+
+RemoteIOPeerList *qmp_query_remote_io_peers(Error **errp)
+{
+    RemoteIOPeerList *list = NULL;
+
+    riod_home_call(riod_home_default(), riod_monitor_peers, &list);
+    return list;
 }
 
 /* ------------------------------------------------------------ changes */

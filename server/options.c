@@ -31,18 +31,20 @@
 #include "system/os-posix.h"
 #include "trace/control.h"
 
-#include "internal.h"
+#include "forward.h"
 
 enum {
     OPTION_BLOCKDEV = 256,
     OPTION_CHARDEV,
     OPTION_DAEMONIZE,
     OPTION_EXIT_WITH_PARENT,
+    OPTION_GATEWAY,
     OPTION_LISTEN,
     OPTION_MODULE,
     OPTION_MODULE_PATH,
     OPTION_MONITOR,
     OPTION_OBJECT,
+    OPTION_PEER,
     OPTION_PIDFILE,
     OPTION_SERVER_ID,
     OPTION_SESSION_LEASE,
@@ -53,6 +55,7 @@ static const struct option riod_options[] = {
     { "chardev", required_argument, NULL, OPTION_CHARDEV },
     { "daemonize", no_argument, NULL, OPTION_DAEMONIZE },
     { "exit-with-parent", no_argument, NULL, OPTION_EXIT_WITH_PARENT },
+    { "gateway", no_argument, NULL, OPTION_GATEWAY },
     { "help", no_argument, NULL, 'h' },
     { "listen", required_argument, NULL, OPTION_LISTEN },
     { "log", required_argument, NULL, 'd' },
@@ -61,6 +64,7 @@ static const struct option riod_options[] = {
     { "module-path", required_argument, NULL, OPTION_MODULE_PATH },
     { "monitor", required_argument, NULL, OPTION_MONITOR },
     { "object", required_argument, NULL, OPTION_OBJECT },
+    { "peer", required_argument, NULL, OPTION_PEER },
     { "pidfile", required_argument, NULL, OPTION_PIDFILE },
     { "server-id", required_argument, NULL, OPTION_SERVER_ID },
     { "session-lease", required_argument, NULL, OPTION_SESSION_LEASE },
@@ -88,6 +92,13 @@ static const char riod_help[] =
 "                         host a module; 'help' lists the types,\n"
 "                         'TYPE,help' its parameters; repeatable\n"
 "  --module-path DIR      also know the shared objects in DIR\n"
+"\n"
+"  --peer id=NAME,addr=ADDRESS\n"
+"                         forward what concerns modules that are not here to\n"
+"                         the server NAME; repeatable, asked in this order\n"
+"  --gateway              be the gateway of this host's virtual machines: one\n"
+"                         connection to each peer, and no modules;\n"
+"                         --server-id then is the name of this host\n"
 "\n"
 "  --blockdev OPTIONS     make a block node, as qemu-storage-daemon does\n"
 "  --chardev OPTIONS      make a character device, as QEMU does\n"
@@ -281,6 +292,13 @@ static void riod_option_module(const char *text)
     riod_instance_add(args, &error_fatal);
 }
 
+static void riod_option_peer(const char *text)
+{
+    g_autoptr(QDict) args = keyval_parse(text, NULL, NULL, &error_fatal);
+
+    riod_peer_add(args, &error_fatal);
+}
+
 static void riod_option_server_id(const char *text)
 {
     size_t len = strlen(text);
@@ -373,6 +391,12 @@ static void riod_option_make(int c)
     case OPTION_OBJECT:
         user_creatable_process_cmdline(optarg);
         break;
+    case OPTION_GATEWAY:
+        riod_config.gateway = true;
+        break;
+    case OPTION_PEER:
+        riod_option_peer(optarg);
+        break;
     case OPTION_SERVER_ID:
         riod_option_server_id(optarg);
         break;
@@ -398,7 +422,7 @@ static void riod_option_make(int c)
 
 void riod_options_make(int argc, char **argv)
 {
-    bool listens = false;
+    bool listens = false, hosts = false;
     int c;
 
     optind = 1;
@@ -407,8 +431,15 @@ void riod_options_make(int argc, char **argv)
             riod_option_make(c);
         }
         listens |= c == OPTION_LISTEN;
+        hosts |= c == OPTION_MODULE;
     }
     loc_set_none();
+    if (riod_config.gateway && (hosts || !riod_peers_exist())) {
+        error_report("--gateway: a gateway has peers and no modules: put "
+                     "%s", hosts ? "the modules into a server of their own"
+                                 : "--peer id=NAME,addr=ADDRESS");
+        exit(EXIT_FAILURE);
+    }
     if (!listens) {
         error_report("no --listen: say where clients shall connect, as in "
                      "--listen tcp:0.0.0.0:7000");

@@ -26,7 +26,7 @@
 #include "system/runstate.h"
 #include "trace/control.h"
 
-#include "internal.h"
+#include "forward.h"
 
 static bool quit_requested;
 
@@ -89,10 +89,17 @@ static void bring_up(void)
     qemu_init_main_loop(&error_fatal);
 }
 
+static void close_routes(void *opaque)
+{
+    riod_routes_close_all();
+}
+
 static void take_down(void)
 {
     riod_listen_close();
+    riod_peers_stop();
     riod_connections_shutdown();
+    riod_home_call(riod_home_default(), close_routes, NULL);
     riod_instances_close_all();
     riod_homes_close_all();
     bdrv_drain_all_begin();
@@ -137,6 +144,7 @@ int main(int argc, char **argv)
     if (opts.pidfile) {
         pidfile_write(opts.pidfile);
     }
+    riod_peers_start();
     riod_listen_start();
     os_setup_post();
 

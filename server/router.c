@@ -201,8 +201,11 @@ void riod_route(RiodSession *s, const RioMessage *m)
     if (unlikely(needs(m->op) & ~s->caps)) {
         rio_error_set(&err, RIO_STATUS_UNSUPPORTED, "%s, which was not "
                       "agreed on", rio_op_name(m->op));
-        riod_connection_bad_locked(s->conn, &err);
+        riod_session_bad_locked(s, &err);
         return;
+    }
+    if (unlikely(m->flags & RIO_FLAG_TRACE)) {
+        riod_trace_report_locked(s->conn, m);
     }
     switch (m->op) {
     case RIO_OP_REGION_READ:

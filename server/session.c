@@ -202,8 +202,70 @@ void riod_session_reply(RiodSession *s, RioMessage *m)
                       "were not acknowledged, there is no room for %s",
                       s->inst->id, s->device, rio_session_log_bytes(s->rio),
                       rio_op_name(m->op));
-        riod_connection_bad_locked(s->conn, &err);
+        riod_session_bad_locked(s, &err);
     }
+}
+
+/* --- a client that breaks the rules, or its promise --- */
+
+typedef struct BadTask {
+    RiodTask task;
+    RiodSession *session;
+    RioError err;
+} BadTask;
+
+static void bad_task_run(RiodTask *task)
+{
+    BadTask *t = container_of(task, BadTask, task);
+
+    riod_session_end(t->session, t->err.status, t->err.text);
+    riod_session_unref(t->session);
+    g_free(t);
+}
+
+/* Not at once: whoever found out is in the middle of something */
+static void session_end_later(RiodSession *s, const RioError *err)
+{
+    BadTask *t = g_new(BadTask, 1);
+
+    t->task.run = bad_task_run;
+    t->session = riod_session_ref(s);
+    t->err = *err;
+    riod_home_post(s->inst->home, &t->task);
+}
+
+void riod_session_bad_locked(RiodSession *s, const RioError *err)
+{
+    if (!riod_connection_is_forwarder(s->conn)) {
+        riod_connection_bad_locked(s->conn, err);
+        return;
+    }
+    s->broken = true;
+    if (riod_rate_allows(&s->conn->rate, s->inst->id)) {
+        riod_log("%s: device %s of VM %s (client %s): %s", s->inst->id,
+                 s->device, s->vm->name, s->client->name, err->text);
+    }
+    session_end_later(s, err);
+}
+
+bool riod_session_vm_is_claimed_locked(const RiodClient *client,
+                                       const char *name, const uint8_t *uuid)
+{
+    RioError err;
+    RiodSession *s;
+
+    rio_error_set(&err, RIO_STATUS_STALE_EPOCH,
+                  "the virtual machine was started again");
+    QLIST_FOREACH(s, &sessions, node) {
+        if (s->client == client && g_str_equal(s->vm->name, name) &&
+            memcmp(s->vm->uuid, uuid, RIO_UUID_SIZE)) {
+            if (!qatomic_read(&s->lost)) {
+                return true;
+            }
+            session_end_later(s, &err);
+        }
+    }
+    return false;
 }
 
 /* --- opening --- */
@@ -240,18 +302,19 @@ static void session_accept_files(const RiodSession *s, RiodConnection *conn)
 }
 
 static RiodSession *session_new(RiodInstance *inst, unsigned slot,
-                                RiodConnection *conn, RiodVM *vm)
+                                RiodConnection *conn, RiodClient *client,
+                                RiodVM *vm)
 {
     RiodSession *s = g_new0(RiodSession, 1);
 
     s->refs = 1;
     s->inst = riod_instance_ref(inst);
     s->slot = slot;
-    s->ids.client = conn->client->id;
+    s->ids.client = client->id;
     s->ids.vm = vm->id;
     s->ids.server = riod_config.server_id;
     s->ids.module = inst->number;
-    s->client = riod_client_ref(conn->client);
+    s->client = client;
     s->vm = vm;
     s->conn = riod_connection_ref(conn);
     s->rio = rio_session_new(RIO_SIDE_SERVER);
@@ -266,12 +329,29 @@ static RiodSession *session_new(RiodInstance *inst, unsigned slot,
     return s;
 }
 
+/*
+ * The ids tell the sessions of one connection apart.  A machine that attaches
+ * a module twice over a forwarder gets another number for the module.
+ */
+static void session_join_locked(RiodSession *s, RiodConnection *conn)
+{
+    static uint32_t alias;
+
+    s->label.session = s;
+    s->label.ids = s->ids;
+    while (!riod_label_add_locked(conn, &s->label)) {
+        s->ids.module = (1u << 31) | qatomic_fetch_inc(&alias);
+        s->label.ids = s->ids;
+    }
+}
+
 RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
                                RiodConnection *conn, const RioMessage *attach,
                                RioError *err)
 {
     uint8_t token[RIO_TOKEN_SIZE];
     Error *local_err = NULL;
+    RiodClient *client;
     RiodSession *s;
     RiodVM *vm;
 
@@ -281,12 +361,17 @@ RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
         error_free(local_err);
         return NULL;
     }
-    vm = riod_vm_get(conn->client, attach->attach.vm, attach->attach.vm_uuid,
-                     err);
-    if (!vm) {
+    client = riod_client_of(conn, attach, err);
+    if (!client) {
         return NULL;
     }
-    s = session_new(inst, slot, conn, vm);
+    vm = riod_vm_get(client, attach->attach.vm, attach->attach.vm_uuid, err);
+    if (!vm) {
+        riod_client_put(client);
+        return NULL;
+    }
+    s = session_new(inst, slot, conn, client, vm);
+    session_join_locked(s, conn);
     memcpy(s->device, attach->attach.device, sizeof(s->device));
     s->caps = attach->attach.caps & rio_link_caps(conn->link);
     s->log_limit = s->caps & RIO_CAP_DMA ? RIOD_DMA_LOG : RIO_DEFAULT_LOG;
@@ -316,10 +401,8 @@ static bool session_leave_locked(RiodSession *s, RiodConnection *conn)
 
     if (there) {
         QLIST_SAFE_REMOVE(s, on_conn);
+        riod_label_remove_locked(conn, &s->label);
         rio_link_remove_session(conn->link, s->rio);
-    }
-    if (conn->hot == s) {
-        conn->hot = NULL;
     }
     return there;
 }
@@ -421,7 +504,7 @@ RiodSession *riod_session_find(const RioMessage *resume, RiodClient *client)
 
     riod_tables_lock();
     QLIST_FOREACH(s, &sessions, node) {
-        if (s->client == client &&
+        if ((!client || s->client == client) &&
             token_matches(rio_session_token(s->rio), resume->resume.token)) {
             found = riod_session_ref(s);
             break;
@@ -466,7 +549,7 @@ static bool session_take_over(RiodSession *s, RiodConnection *old,
                               RiodConnection *conn, const RioMessage *resume)
 {
     uint64_t had = rio_session_received(s->rio);
-    bool there;
+    bool there, joined;
     RioMessage m;
     RioError err;
 
@@ -474,6 +557,14 @@ static bool session_take_over(RiodSession *s, RiodConnection *old,
         rio_error_set(&err, RIO_STATUS_UNKNOWN_SESSION,
                       "the session lost a reply for which its log had no "
                       "room: attach again");
+        refuse_resume(conn, resume, &err);
+        return false;
+    }
+    there = QLIST_IS_INSERTED(s, on_conn);
+    if ((!there || old != conn) &&
+        riod_label_find_locked(conn, &s->label.ids)) {
+        rio_error_set(&err, RIO_STATUS_UNKNOWN_SESSION, "another session of "
+                      "this connection has these ids");
         refuse_resume(conn, resume, &err);
         return false;
     }
@@ -485,7 +576,9 @@ static bool session_take_over(RiodSession *s, RiodConnection *old,
     riod_share_drop(s);         /* a table ends with its connection */
     session_accept_files(s, conn);
     session_move_queue(s, old, conn);
-    there = session_leave_locked(s, old);
+    session_leave_locked(s, old);
+    joined = riod_label_add_locked(conn, &s->label);
+    assert(joined);
     rio_message_init(&m, RIO_OP_RESUME_REPLY, 0, resume->tag);
     m.ids = s->ids;
     m.epoch = resume->epoch;
@@ -506,7 +599,8 @@ static void say_stale(RiodSession *s, RiodConnection *old)
     if (old->closed) {
         return;
     }
-    if (QLIST_EMPTY(&old->sessions)) {
+    if (!g_hash_table_size(old->labels) &&
+        !riod_connection_is_forwarder(old)) {
         riod_connection_bye_locked(old, RIO_STATUS_STALE_EPOCH,
                                    "the session goes on on another "
                                    "connection");

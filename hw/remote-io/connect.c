@@ -70,7 +70,7 @@ static void host_uuid(uint8_t *uuid)
 /* A PCI function can be a bus master, and a doorbell may take data along */
 static uint64_t capabilities(RemoteIOCore *s)
 {
-    return RIO_CAP_RESUME | (s->pci ? RIO_CAP_DMA : 0) |
+    return RIO_CAP_RESUME | RIO_CAP_ROUTE | (s->pci ? RIO_CAP_DMA : 0) |
            (s->use_recipes ? RIO_CAP_RECIPES : 0) |
            (s->share.enabled ? RIO_CAP_SHM : 0);
 }
@@ -212,15 +212,31 @@ RemoteIOConn *remote_io_connect(RemoteIOCore *s, int64_t timeout_ms,
     return conn;
 }
 
+/*
+ * That of the machine, or one of this process: two machines that go by one
+ * name must not be taken for one.
+ */
+static void vm_uuid(uint8_t *uuid)
+{
+    static QemuUUID generated;
+
+    if (qemu_uuid_set) {
+        memcpy(uuid, qemu_uuid.data, RIO_UUID_SIZE);
+        return;
+    }
+    if (qemu_uuid_is_null(&generated)) {
+        qemu_uuid_generate(&generated);
+    }
+    memcpy(uuid, generated.data, RIO_UUID_SIZE);
+}
+
 static void fill_attach(RemoteIOCore *s, RioMessage *m)
 {
     *m = (RioMessage) {
         .op = RIO_OP_ATTACH,
         .attach.caps = capabilities(s),
     };
-    if (qemu_uuid_set) {
-        memcpy(m->attach.vm_uuid, qemu_uuid.data, RIO_UUID_SIZE);
-    }
+    vm_uuid(m->attach.vm_uuid);
     pstrcpy(m->attach.server, sizeof(m->attach.server), s->server_id ?: "");
     pstrcpy(m->attach.module, sizeof(m->attach.module), s->module);
     pstrcpy(m->attach.vm, sizeof(m->attach.vm), s->vm_id);

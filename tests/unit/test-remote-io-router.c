@@ -64,6 +64,7 @@ static const RioModule fake_type = {
 static RioMessage reply;
 static unsigned replies;
 static unsigned bad;
+static unsigned reports;
 static unsigned drops;
 static unsigned doorbells;
 static unsigned dma_replies;
@@ -74,9 +75,14 @@ void riod_session_reply(RiodSession *s, RioMessage *m)
     reply = *m;
 }
 
-void riod_connection_bad_locked(RiodConnection *conn, const RioError *err)
+void riod_session_bad_locked(RiodSession *s, const RioError *err)
 {
     bad++;
+}
+
+void riod_trace_report_locked(RiodConnection *conn, const RioMessage *m)
+{
+    reports++;
 }
 
 void riod_session_irq_drop(RiodSession *s)
