@@ -494,6 +494,8 @@ void remote_io_core_finalize(RemoteIOCore *s)
 {
     remote_io_dma_finalize(s);
     remote_io_recipes_finalize(s);
+    qapi_free_RemoteIORouteInfo(s->route.info);
+    g_free(s->route.refusal);
     g_free(s->lost_reason);
     g_free(s->desc_bytes);
     g_free(s->name);

@@ -286,6 +286,14 @@ struct RemoteIOCore {
     int64_t retry_ns;           /* next attempt to connect */
     int64_t backoff_ns;
 
+    struct {
+        bool waiting;           /* for the answer with @tag ... */
+        uint32_t tag;
+        int64_t sent_ns;
+        RemoteIORouteInfo *info;        /* ... which is one of these */
+        char *refusal;
+    } route;
+
     RemoteIOCounters stats;
 };
 
@@ -510,7 +518,11 @@ RemoteIOLatency *remote_io_stats_latency_get(const RemoteIOCounters *c);
 RemoteIOStats *remote_io_stats_get_locked(RemoteIOCore *s);
 void remote_io_stats_link_closed_locked(RemoteIOCore *s, RioLink *link);
 
-/* monitor.c: BQL */
+/* route.c: an answer to ROUTE_TRACE */
+void remote_io_route_reply_locked(RemoteIOCore *s, const RioMessage *m);
+
+/* monitor.c: BQL; find by id or path, or NULL */
+RemoteIOCore *remote_io_find(const char *id);
 void remote_io_list_add(RemoteIOCore *s);
 void remote_io_list_remove(RemoteIOCore *s);
 RemoteIOState remote_io_state_locked(RemoteIOCore *s);

@@ -219,6 +219,10 @@ static bool message(RemoteIOCore *s, RemoteIOConn *conn, RioMessage *m)
     RIO_UNINITIALIZED RioError err;
     const char *bad = NULL;
 
+    if (m->op == RIO_OP_ROUTE_TRACE_REPLY) {
+        remote_io_route_reply_locked(s, m);
+        return true;
+    }
     if (!same_ids(&m->ids, rio_session_ids(s->session))) {
         bad_message(s, m, "it is for another session");
         return false;

@@ -28,6 +28,19 @@ void remote_io_list_remove(RemoteIOCore *s)
     }
 }
 
+RemoteIOCore *remote_io_find(const char *id)
+{
+    RemoteIOCore *s;
+
+    QLIST_FOREACH(s, &devices, next) {
+        if (g_str_equal(id, s->path) ||
+            (s->dev->id && g_str_equal(id, s->dev->id))) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
 RemoteIOState remote_io_state_locked(RemoteIOCore *s)
 {
     if (s->stopping || !s->session) {

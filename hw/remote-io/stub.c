@@ -5,7 +5,14 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qapi/qapi-commands-remote-io.h"
+
+RemoteIORouteInfo *qmp_query_remote_io_route(const char *id, Error **errp)
+{
+    error_setg(errp, "there is no remote-io device '%s'", id);
+    return NULL;
+}
 
 RemoteIOInfoList *qmp_query_remote_io(Error **errp)
 {

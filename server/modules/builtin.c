@@ -11,6 +11,7 @@
 
 const RioModule *rio_module_counter_init(void);
 const RioModule *rio_module_demo_init(void);
+const RioModule *rio_module_doorbell_init(void);
 const RioModule *rio_module_null_init(void);
 const RioModule *rio_module_nvme_init(void);
 const RioModule *rio_module_uart16550_init(void);
@@ -18,6 +19,7 @@ const RioModule *rio_module_uart16550_init(void);
 const RiodModuleInit riod_builtin_modules[] = {
     rio_module_counter_init,
     rio_module_demo_init,
+    rio_module_doorbell_init,
     rio_module_null_init,
     rio_module_nvme_init,
     rio_module_uart16550_init,
