@@ -223,10 +223,11 @@ def _run(test):
     except Skip as why:
         return 'ok', f' # SKIP {why}'
     except Exception:                   # pylint: disable=broad-except
-        print('# ' + traceback.format_exc().replace('\n', '\n# '))
         for name in sorted(os.listdir(folder)):
             if name.endswith('.log'):
                 _show_end(os.path.join(folder, name))
+        # Last, where whoever shows but the end of it shows the reason
+        print('# ' + traceback.format_exc().strip().replace('\n', '\n# '))
         return 'not ok', ''
     finally:
         shutil.rmtree(folder, ignore_errors=True)
