@@ -254,7 +254,7 @@ class Puppet(FakeServer):
         self.send(op, body, tag=self._tag, flags=flags)
         return self._tag
 
-    def reply(self, tag, timeout=30):
+    def reply(self, tag, timeout=60):
         """(status, data) of the DMA with this tag, of all its pieces."""
         data = b''
         while True:
