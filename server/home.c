@@ -16,6 +16,13 @@
  * server asleep for its next few accesses.
  */
 #define POLL_MAX_NS 65536
+
+/*
+ * When the server is to end: how long a callback of a module may take to
+ * return, and how often somebody who waits for it looks whether it is time.
+ */
+#define GRACE_MS 10000
+#define CALL_WAIT_MS 200
 #include "trace.h"
 
 static QLIST_HEAD(, RiodHome) homes = QLIST_HEAD_INITIALIZER(homes);
@@ -25,7 +32,7 @@ struct RiodCall {
     void (*fn)(void *);
     void *opaque;
     Coroutine *co;              /* of a long call */
-    QemuEvent event;            /* done, or @main_fn is to be run */
+    QemuSemaphore sem;          /* done, or @main_fn is to be run */
     bool done;
     void (*main_fn)(void *);
     void *main_opaque;
@@ -69,7 +76,17 @@ void riod_home_post(RiodHome *home, RiodTask *task)
 static void call_done(RiodCall *call)
 {
     qatomic_store_release(&call->done, true);
-    qemu_event_set(&call->event);
+    qemu_sem_post(&call->sem);
+}
+
+/* A home that is stuck must not keep the process from ending */
+static void call_wait(RiodCall *call)
+{
+    while (qemu_sem_timedwait(&call->sem, CALL_WAIT_MS) < 0) {
+        if (riod_quit_requested()) {
+            riod_homes_watch();
+        }
+    }
 }
 
 static void call_run(RiodTask *task)
@@ -88,10 +105,10 @@ void riod_home_call(RiodHome *home, void (*fn)(void *), void *opaque)
         .opaque = opaque,
     };
 
-    qemu_event_init(&call.event, false);
+    qemu_sem_init(&call.sem, 0);
     riod_home_post(home, &call.task);
-    qemu_event_wait(&call.event);
-    qemu_event_destroy(&call.event);
+    call_wait(&call);
+    qemu_sem_destroy(&call.sem);
 }
 
 /* ---- long calls -------------------------------------------------------- */
@@ -121,12 +138,11 @@ void riod_home_call_long(RiodHome *home, void (*fn)(void *), void *opaque)
     };
 
     call.co = qemu_coroutine_create(long_call_entry, &call);
-    qemu_event_init(&call.event, false);
+    qemu_sem_init(&call.sem, 0);
     home->call = &call;
     riod_home_post(home, &call.task);
     while (true) {
-        qemu_event_wait(&call.event);
-        qemu_event_reset(&call.event);
+        call_wait(&call);
         if (qatomic_load_acquire(&call.done)) {
             break;
         }
@@ -134,7 +150,7 @@ void riod_home_call_long(RiodHome *home, void (*fn)(void *), void *opaque)
         riod_home_post(home, &call.task);
     }
     home->call = NULL;
-    qemu_event_destroy(&call.event);
+    qemu_sem_destroy(&call.sem);
 }
 
 void riod_home_call_main(RiodHome *home, void (*fn)(void *), void *opaque)
@@ -143,8 +159,88 @@ void riod_home_call_main(RiodHome *home, void (*fn)(void *), void *opaque)
 
     call->main_fn = fn;
     call->main_opaque = opaque;
-    qemu_event_set(&call->event);
+    qemu_sem_post(&call->sem);
     qemu_coroutine_yield();
+}
+
+/* ---- homes that are stuck ----------------------------------------------- */
+
+typedef struct RiodPing {
+    RiodTask task;
+    QemuSemaphore sem;
+} RiodPing;
+
+static GPtrArray *watched;      /* homes */
+static QemuThread watcher;
+static QemuSemaphore watch_end;
+
+static void ping_run(RiodTask *task)
+{
+    qemu_sem_post(&container_of(task, RiodPing, task)->sem);
+}
+
+/* The time is counted in slices: the process may be stopped meanwhile */
+static bool home_answers(RiodHome *home)
+{
+    RiodPing ping = { .task.run = ping_run };
+    bool answers = false;
+
+    qemu_sem_init(&ping.sem, 0);
+    riod_home_post(home, &ping.task);
+    for (int i = 0; i < GRACE_MS / CALL_WAIT_MS && !answers; i++) {
+        answers = qemu_sem_timedwait(&ping.sem, CALL_WAIT_MS) == 0;
+    }
+    if (!answers) {
+        return false;           /* @ping is in its list; the process ends */
+    }
+    qemu_sem_destroy(&ping.sem);
+    return true;
+}
+
+static void *watch_homes(void *opaque)
+{
+    do {
+        for (guint i = 0; i < watched->len; i++) {
+            RiodHome *home = g_ptr_array_index(watched, i);
+
+            if (!home_answers(home)) {
+                g_autofree char *who = riod_instances_in_home(home);
+
+                riod_log("a callback of %s has not returned for %d s: ending "
+                         "without it; what disks had not flushed may be lost",
+                         who, GRACE_MS / 1000);
+                riod_abandon();
+            }
+        }
+    } while (qemu_sem_timedwait(&watch_end, CALL_WAIT_MS) < 0);
+    return NULL;
+}
+
+void riod_homes_watch(void)
+{
+    RiodHome *home;
+
+    if (watched) {
+        return;
+    }
+    watched = g_ptr_array_new();
+    QLIST_FOREACH(home, &homes, node) {
+        g_ptr_array_add(watched, home);
+    }
+    qemu_sem_init(&watch_end, 0);
+    qemu_thread_create(&watcher, "quit-watch", watch_homes, NULL,
+                       QEMU_THREAD_JOINABLE);
+}
+
+static void watch_stop(void)
+{
+    if (watched) {
+        qemu_sem_post(&watch_end);
+        qemu_thread_join(&watcher);
+        qemu_sem_destroy(&watch_end);
+        g_ptr_array_free(watched, true);
+        watched = NULL;
+    }
 }
 
 /* ---- the end of a run --------------------------------------------------- */
@@ -264,6 +360,7 @@ void riod_homes_close_all(void)
     QLIST_FOREACH(home, &homes, node) {
         riod_home_call(home, home_nothing, NULL);
     }
+    watch_stop();
     QLIST_FOREACH_SAFE(home, &homes, node, next) {
         QLIST_REMOVE(home, node);
         qemu_bh_delete(home->bh);

@@ -17,8 +17,10 @@
 /* Ids that a refusal names, so that it fits into a reason */
 #define LISTED_IDS 8
 
-static QLIST_HEAD(, RiodInstance) instances =
-    QLIST_HEAD_INITIALIZER(instances);
+/* In the order in which they were added */
+static QTAILQ_HEAD(, RiodInstance) instances =
+    QTAILQ_HEAD_INITIALIZER(instances);
+static RiodInstance *ending;    /* is being closed; tables' lock */
 static uint32_t last_number;
 
 RiodInstance *riod_instance_ref(RiodInstance *inst)
@@ -45,7 +47,7 @@ static RiodInstance *find_locked(const char *id)
 {
     RiodInstance *inst;
 
-    QLIST_FOREACH(inst, &instances, node) {
+    QTAILQ_FOREACH(inst, &instances, node) {
         if (g_str_equal(inst->id, id)) {
             return inst;
         }
@@ -59,7 +61,7 @@ static char *list_ids_locked(void)
     RiodInstance *inst;
     int n = 0;
 
-    QLIST_FOREACH(inst, &instances, node) {
+    QTAILQ_FOREACH(inst, &instances, node) {
         if (n++ == LISTED_IDS) {
             g_string_append(list, ", ...");
             break;
@@ -95,7 +97,7 @@ void riod_instances_foreach_locked(void (*fn)(RiodInstance *, void *),
 {
     RiodInstance *inst;
 
-    QLIST_FOREACH(inst, &instances, node) {
+    QTAILQ_FOREACH(inst, &instances, node) {
         fn(inst, opaque);
     }
 }
@@ -233,7 +235,7 @@ static bool instance_open(RiodInstance *inst, Error **errp)
     }
     riod_chars_start(inst);
     riod_tables_lock();
-    QLIST_INSERT_HEAD(&instances, inst, node);
+    QTAILQ_INSERT_TAIL(&instances, inst, node);
     riod_tables_unlock();
     trace_riod_instance_open(inst->id, inst->type->name, inst->number);
     return true;
@@ -274,13 +276,40 @@ bool riod_instance_add(const QDict *args, Error **errp)
     return true;
 }
 
+char *riod_instances_in_home(const RiodHome *home)
+{
+    GString *text = g_string_new(NULL);
+    RiodInstance *inst;
+    unsigned count = 0;
+
+    riod_tables_lock();
+    if (ending && ending->home == home) {
+        g_string_printf(text, "'%s'", ending->id);
+        count++;
+    }
+    QTAILQ_FOREACH(inst, &instances, node) {
+        if (inst->home == home) {
+            g_string_append_printf(text, "%s'%s'", count ? ", " : "",
+                                   inst->id);
+            count++;
+        }
+    }
+    riod_tables_unlock();
+    g_string_prepend(text, count > 1 ? "one of the modules " : "module ");
+    return g_string_free(text, false);
+}
+
 static void instance_close(RiodInstance *inst)
 {
     riod_tables_lock();
-    QLIST_REMOVE(inst, node);
+    ending = inst;
+    QTAILQ_REMOVE(&instances, inst, node);
     riod_tables_unlock();
     riod_chars_stop(inst);
     instance_end(inst, close_in_home);
+    riod_tables_lock();
+    ending = NULL;
+    riod_tables_unlock();
     trace_riod_instance_close(inst->id);
     riod_instance_unref(inst);
 }
@@ -302,7 +331,7 @@ void riod_instances_close_all(void)
 {
     RiodInstance *inst;
 
-    while ((inst = QLIST_FIRST(&instances))) {
+    while ((inst = QTAILQ_LAST(&instances))) {
         instance_close(inst);
     }
 }

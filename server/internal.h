@@ -192,6 +192,13 @@ void riod_home_call_long(RiodHome *home, void (*fn)(void *), void *opaque);
 void riod_home_call_main(RiodHome *home, void (*fn)(void *), void *opaque);
 
 /*
+ * Main loop, once the server is to end: from here until all homes are closed,
+ * a home that does nothing for long ends the process.  A callback that never
+ * returns cannot be stopped in any other way.
+ */
+void riod_homes_watch(void);
+
+/*
  * A run of callbacks in @home begins, and ends, no lock held: tasks that are
  * ready go on, and what all of them gave rise to is sent.
  */
@@ -577,13 +584,16 @@ struct RiodInstance {
     QLIST_HEAD(, RioChar) chars;        /* main loop, or home in open */
     QLIST_HEAD(, RioBlock) blocks;      /* the same */
     bool removing;                      /* tables' lock */
-    QLIST_ENTRY(RiodInstance) node;     /* tables' lock */
+    QTAILQ_ENTRY(RiodInstance) node;    /* tables' lock */
 };
 
 /* Main loop.  @args: driver, id, iothread and the parameters as strings */
 bool riod_instance_add(const QDict *args, Error **errp);
 bool riod_instance_del(const char *id, Error **errp);
 void riod_instances_close_all(void);
+
+/* Any thread, for messages: "module 'a'", "one of the modules 'a', 'b'" */
+char *riod_instances_in_home(const RiodHome *home);
 
 /* Any thread.  A reference, or NULL with *@err listing what there is */
 RiodInstance *riod_instance_find(const char *id, RioError *err);
@@ -792,7 +802,10 @@ void riod_event_detached(RiodSession *s);
 void riod_tables_lock(void);
 void riod_tables_unlock(void);
 
-/* True when the process was asked to end */
+/* Any thread.  True when the process was asked to end */
 bool riod_quit_requested(void);
+
+/* Any thread.  End at once, taking along no more than files of ours */
+G_NORETURN void riod_abandon(void);
 
 #endif /* SERVER_INTERNAL_H */

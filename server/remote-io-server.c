@@ -33,18 +33,18 @@ static bool quit_requested;
 /* The names of these two are QEMU's: its libraries call them */
 void qemu_system_killed(int signal, pid_t pid)
 {
-    quit_requested = true;
+    qatomic_set(&quit_requested, true);
     qemu_notify_event();
 }
 
 void qmp_quit(Error **errp)
 {
-    quit_requested = true;
+    qatomic_set(&quit_requested, true);
 }
 
 bool riod_quit_requested(void)
 {
-    return quit_requested;
+    return qatomic_read(&quit_requested);
 }
 
 static char *pidfile;           /* absolute, once it was written */
@@ -52,6 +52,15 @@ static char *pidfile;           /* absolute, once it was written */
 static void pidfile_remove(void)
 {
     unlink(pidfile);
+}
+
+void riod_abandon(void)
+{
+    riod_listen_close();
+    if (pidfile) {
+        pidfile_remove();
+    }
+    _exit(EXIT_FAILURE);
 }
 
 static void pidfile_write(const char *path)
@@ -96,6 +105,7 @@ static void close_routes(void *opaque)
 
 static void take_down(void)
 {
+    riod_homes_watch();
     riod_listen_close();
     riod_peers_stop();
     riod_connections_shutdown();
@@ -148,7 +158,7 @@ int main(int argc, char **argv)
     riod_listen_start();
     os_setup_post();
 
-    while (!quit_requested) {
+    while (!riod_quit_requested()) {
         main_loop_wait(false);
     }
     take_down();
