@@ -21,7 +21,7 @@ programs := qemu-system-x86_64 remote-io-server qemu-img qemu-io qemu-nbd \
 export REMOTE_IO_START := $(shell date +%s)
 
 .PHONY: all help run check check-asan check-fresh bench fuzz soak install \
-        clean distclean configured remote-io-server qemu-system-x86_64
+        clean distclean configured script remote-io-server qemu-system-x86_64
 
 all: configured   ## build QEMU, the server and the disk tools (the default)
 	@$(tools)/build $(BUILD) $(programs)
@@ -33,7 +33,7 @@ help:             ## list the targets
 	@echo "make run:  GUEST=small (no disk), FIRMWARE=uefi, and DISK=FILE: live on"
 	@echo "           in that image, which is made if it is not there"
 
-run: all       ## boot Debian from a remote disk, on a remote console (SCRIPT=FILE)
+run: script all ## boot Debian from a remote disk, on a remote console (SCRIPT=FILE)
 	@$(tools)/run-guest $(if $(SCRIPT),--script '$(SCRIPT)') \
 	    $(if $(GUEST),--guest '$(GUEST)') $(if $(DISK),--disk '$(DISK)') \
 	    $(if $(FIRMWARE),--firmware '$(FIRMWARE)')
@@ -78,6 +78,11 @@ configured: $(BUILD)/remote-io.configured
 
 $(BUILD)/remote-io.configured: $(inputs)
 	@./configure --build=$(BUILD) --again
+
+# A script that is not there must not cost a build first.
+script:
+	@$(if $(SCRIPT),test -r '$(SCRIPT)' || { echo "make run: cannot read \
+	SCRIPT=$(SCRIPT): name a file of shell commands" >&2; exit 1; },:)
 
 needs-%:
 	@$(tools)/need-packages build $*
