@@ -11,7 +11,7 @@
 #include "qapi/error.h"
 #include "qemu/log.h"
 #include "qemu/timer.h"
-#include "internal.h"
+#include "irqvm.h"
 
 static void G_GNUC_PRINTF(2, 0)
 host_fail(RioDevice *dev, const char *fmt, va_list ap)
@@ -97,7 +97,10 @@ static void raise_level(RiodSession *s, unsigned line, bool level)
 
 static void raise_message(RiodSession *s, unsigned vector, bool level)
 {
-    riod_session_irq_message(s, vector);
+    s = riod_irq_vm_find(s, vector);
+    if (s) {
+        riod_session_irq_message(s, vector);
+    }
 }
 
 static void host_irq_set(RioDevice *dev, unsigned client, unsigned line,

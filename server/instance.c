@@ -9,7 +9,7 @@
 #include "qapi/error.h"
 #include "qemu/id.h"
 #include "qobject/qdict.h"
-#include "internal.h"
+#include "irqvm.h"
 #include "trace.h"
 
 #define MAX_CLIENTS 65536u
@@ -35,6 +35,7 @@ void riod_instance_unref(RiodInstance *inst)
         return;
     }
     qobject_unref(inst->params);
+    riod_irq_vm_free(inst);
     error_free(inst->open_error);
     g_free(inst->encoded_desc);
     g_free(inst->clients);
@@ -224,12 +225,17 @@ static void instance_end(RiodInstance *inst, void (*close)(void *))
     riod_chars_free(inst);
 }
 
-static bool instance_open(RiodInstance *inst, Error **errp)
+static bool instance_open(RiodInstance *inst, const char *irq_vm,
+                          Error **errp)
 {
     riod_home_call_long(inst->home, open_in_home, inst);
     if (inst->open_error) {
         error_setg(errp, "module '%s': %s", inst->id,
                    error_get_pretty(inst->open_error));
+        instance_end(inst, unopen_in_home);
+        return false;
+    }
+    if (irq_vm && !riod_irq_vm_parse(inst, irq_vm, errp)) {
         instance_end(inst, unopen_in_home);
         return false;
     }
@@ -269,7 +275,7 @@ bool riod_instance_add(const QDict *args, Error **errp)
         return false;
     }
     inst = instance_new(type, id, home, params);
-    if (!instance_open(inst, errp)) {
+    if (!instance_open(inst, qdict_get_try_str(args, "interrupt-vm"), errp)) {
         riod_instance_unref(inst);
         return false;
     }

@@ -576,6 +576,7 @@ struct RiodInstance {
     QLIST_HEAD(, RiodJob) jobs; /* its tasks */
     unsigned num_jobs;          /* atomic to read elsewhere */
     RiodDoorbell *ringing;      /* while its write is carried out */
+    char **irq_vm;              /* per vector: who handles it, or NULL */
     RiodRate rate;
 
     /* Home writes under the tables' lock, so it reads without */

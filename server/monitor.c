@@ -18,6 +18,7 @@
 #include "server/qapi/qapi-init-commands.h"
 
 #include "forward.h"
+#include "irqvm.h"
 
 /* ------------------------------------------------------------ queries */
 
@@ -228,6 +229,21 @@ static void qmp_remote_io_module_add(QDict *qdict, QObject **ret_data,
 void qmp_remote_io_module_del(const char *id, Error **errp)
 {
     riod_instance_del(id, errp);
+}
+
+void qmp_remote_io_interrupt_vm(const char *id, bool has_vector,
+                                uint16_t vector, const char *vm, Error **errp)
+{
+    RiodInstance *inst;
+    RioError err;
+
+    inst = riod_instance_find(id, &err);
+    if (!inst) {
+        error_setg(errp, "%s", err.text);
+        return;
+    }
+    riod_irq_vm_set(inst, has_vector ? vector : -1, vm, errp);
+    riod_instance_unref(inst);
 }
 
 void riod_monitor_init(void)

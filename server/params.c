@@ -17,7 +17,8 @@
 #include "internal.h"
 
 /* Keys of --module that are the server's own */
-static const char *const riod_own_keys[] = { "driver", "id", "iothread" };
+static const char *const riod_own_keys[] = { "driver", "id",
+                                            "interrupt-vm", "iothread" };
 
 bool riod_params_uint(const char *text, uint64_t *value)
 {

@@ -199,8 +199,8 @@ static const char *riod_registry_param_type(const RioParam *param)
 
 void riod_registry_help_type(const RioModule *type)
 {
-    printf("%s: %s\n\n--module %s,id=ID[,iothread=ID]", type->name,
-           type->summary, type->name);
+    printf("%s: %s\n\n--module %s,id=ID[,iothread=ID][,interrupt-vm=VM]",
+           type->name, type->summary, type->name);
     for (const RioParam *p = type->params; p && p->name; p++) {
         printf(p->mandatory ? ",%s=..." : "[,%s=...]", p->name);
     }
