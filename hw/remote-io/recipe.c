@@ -23,7 +23,7 @@
 #define DESCRIPTOR 16           /* of an SGL */
 
 /* What one doorbell may bring, whatever the recipe says */
-#define MAX_BYTES (576u * 1024)
+#define MAX_BYTES (1152u * 1024)
 #define MAX_PIECES 1024u
 
 /* Data leave this much of it to entries and lists of further commands */
@@ -32,6 +32,9 @@
 /* Segments of a message are put right before its bytes */
 #define HEADROOM (RIO_MAX_SEGMENTS * RIO_SEGMENT_SIZE)
 #define DOORBELL_BODY 32u
+
+/* Segments and headers of all that one doorbell may bring */
+#define OVERHEAD (MAX_PIECES * RIO_SEGMENT_SIZE + 16384)
 
 typedef struct Recipe {
     uint64_t serial;            /* no two recipes have the same */
@@ -395,9 +398,9 @@ static void follow_ring(RemoteIOCore *s, Bell *b, const Recipe *r,
     }
 }
 
-/* Fill @b.  Returns: the new index */
+/* Fill @b with @max bytes or less.  Returns: the new index */
 static uint32_t gather(RemoteIOCore *s, Bell *b, const Recipe *r,
-                       uint64_t value)
+                       uint64_t value, uint32_t max)
 {
     uint32_t end;
 
@@ -405,7 +408,7 @@ static uint32_t gather(RemoteIOCore *s, Bell *b, const Recipe *r,
     b->len = 0;
     /* What the server reads for itself need not come along */
     b->max = qatomic_read(&s->share.active) ? 0 :
-             MIN(r->max_bytes, MAX_BYTES);
+             MIN(r->max_bytes, max);
     /* What the driver stored before it rang is seen by the loads below */
     smp_mb();
     if (r->index_address) {
@@ -463,17 +466,26 @@ static bool send_some_locked(RemoteIOCore *s, Bell *b, const RioWrite *w,
     return rio_session_send(s->session, &m);
 }
 
+/*
+ * How many bytes may go along now: half of the log is for doorbells, so that
+ * a guest that rings faster than the network is does not stop everything
+ */
+static uint32_t room_locked(RemoteIOCore *s)
+{
+    uint64_t used = rio_session_log_bytes(s->session) + OVERHEAD;
+    uint64_t limit = s->log_limit / 2;
+
+    return used < limit ? MIN(limit - used, MAX_BYTES) : 0;
+}
+
 /* All of it, or nothing: a message with MORE must not remain alone */
 static bool send_locked(RemoteIOCore *s, Bell *b, const RioWrite *w)
 {
-    uint64_t size = b->len + (uint64_t)b->num_segs * RIO_SEGMENT_SIZE +
-                    16384;      /* headers */
     uint32_t skip = 0, at = 0;
     unsigned seg = 0;
 
     if (!b->num_segs || s->num_unsubmitted || s->state_lost || s->stopping ||
-        s->failing ||
-        rio_session_log_bytes(s->session) + size > s->log_limit / 2) {
+        s->failing || b->len > room_locked(s)) {
         return false;
     }
     do {
@@ -501,7 +513,7 @@ bool remote_io_doorbell(RemoteIOCore *s, const RioWrite *w)
 {
     Bell *b = bell_get(s);
     Recipe *r, copy;
-    uint32_t index;
+    uint32_t index, max;
     bool sent;
 
     remote_io_lock(s);
@@ -511,9 +523,10 @@ bool remote_io_doorbell(RemoteIOCore *s, const RioWrite *w)
         return false;
     }
     copy = *r;
+    max = room_locked(s);
     remote_io_unlock(s);
 
-    index = gather(s, b, &copy, w->value);
+    index = gather(s, b, &copy, w->value, max);
 
     remote_io_lock(s);
     r = find_locked(s, w);

@@ -16,10 +16,10 @@
 #include "nvme.h"
 
 /*
- * Four commands of the default MDTS rung at once, and lists: a driver that
- * splits a large write rings for all the parts together
+ * Eight commands of the default MDTS rung at once, and lists: a driver that
+ * splits a write of 1 MiB rings once for all the parts
  */
-#define NVME_RECIPE_DATA (560 * 1024)
+#define NVME_RECIPE_DATA (1120 * 1024)
 
 /* Commands whose opcode under @mask is @opcode: by PRP, then by SGL */
 static void nvme_recipe_data(RioRecipe *r, uint32_t mask, uint32_t opcode,
