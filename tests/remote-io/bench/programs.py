@@ -36,6 +36,10 @@ class RawPing:
         except OSError as error:
             raise BenchError(f'{binary}: {error.strerror}') from error
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def __enter__(self):
         return self
 

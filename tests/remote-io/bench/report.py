@@ -113,8 +113,9 @@ def _conditions(conditions):
     yield _note('CPU time used, median round', f'{conditions["busy"]:.0f} %')
     yield _note('steal, worst round', f'{conditions["steal"]:.2f} %')
     yield _note('rounds dropped', str(conditions['dropped']))
-    yield _note('threads', 'QEMU on CPU 0, server on CPU 1'
-                if conditions['pinned'] else 'not pinned')
+    yield _note('threads', ('QEMU on CPU 0, server on CPU 1'
+                            if conditions['pinned'] else 'not pinned') +
+                (', real-time priority' if conditions['realtime'] else ''))
     yield row('guest clock, part of every access',
               conditions['clock']['overhead'] / 1000, 'µs')
 
