@@ -413,8 +413,7 @@ struct RiodSession {
 
     /* Home only: memory that the client shares */
     RiodShare *share;           /* NULL = none */
-    uint64_t unfenced;          /* last write that went as a message, until
-                                   it is known to have happened; 0 = none */
+    uint64_t unfenced;          /* last write by message, 0: all happened */
     bool fence;                 /* wait for it before @share is used */
     CoMutex fence_lock;
 

@@ -148,7 +148,7 @@ typedef struct RemoteIOIrqState {
 } RemoteIOIrqState;
 
 /* A DMA write in several messages, of which one was refused */
-#define REMOTE_IO_FAILED_WRITES 64
+#define REMOTE_IO_FAILED_WRITES RIO_MAX_DMA_UNFINISHED
 typedef struct RemoteIOFailedWrite {
     bool used;
     uint32_t tag;
@@ -184,8 +184,7 @@ typedef struct RemoteIOShare {
     uint32_t sent;              /* its number */
     uint32_t answered;          /* the last one that was answered */
     bool lent;                  /* a server may have memory mapped */
-    bool active;                /* @table is in use and not empty; also read
-                                   without lock */
+    bool active;                /* atomic: @table is in use and not empty */
     RemoteIOWaiter *waiter;     /* wants to hear of an answer */
 } RemoteIOShare;
 

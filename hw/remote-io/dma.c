@@ -22,10 +22,6 @@
 #include "core.h"
 #include "trace.h"
 
-/* Replies that found no room in the log; a server that honours it has fewer */
-#define MAX_OWED 1024u
-#define MAX_OWED_BYTES (8u * 1024 * 1024)
-
 /* Of refused DMAs, one is reported in this time */
 #define REPORT_NS (10 * NANOSECONDS_PER_SECOND)
 
@@ -220,8 +216,8 @@ static const char *reply_locked(RemoteIOCore *s, RemoteIOOwed *o,
     if (QSIMPLEQ_EMPTY(&s->dma.owed) && send_reply_locked(s, o, data)) {
         return NULL;
     }
-    if (s->dma.num_owed >= MAX_OWED ||
-        s->dma.owed_bytes + o->len > MAX_OWED_BYTES) {
+    if (s->dma.num_owed >= RIO_MAX_DMA_PENDING ||
+        s->dma.owed_bytes + o->len > RIO_MAX_DMA_BYTES) {
         return too_many;
     }
     copy = g_malloc(sizeof(*copy) + o->len);

@@ -42,6 +42,9 @@
 #define RIO_MAX_BATCH               128u    /* writes in REGION_WRITE_BATCH */
 #define RIO_MAX_SEGMENTS            256u    /* scatter list of one DMA */
 #define RIO_MAX_DMA                 (128u * 1024)   /* bytes of one DMA */
+#define RIO_MAX_DMA_PENDING         1024u   /* DMA messages to be answered */
+#define RIO_MAX_DMA_BYTES           (8u * 1024 * 1024)  /* that these read */
+#define RIO_MAX_DMA_UNFINISHED      64u     /* DMA_WRITEs begun with MORE */
 #define RIO_MAX_RECIPES             256u    /* recipe slots of a session */
 #define RIO_MAX_STEPS               8u      /* steps of one recipe */
 #define RIO_MAX_ENTRY               4096u   /* bytes of one ring entry */
