@@ -103,6 +103,40 @@ enum {
  * The body sizes are those of a message whose status is OK.  A reply with
  * another status carries one string (the reason) and nothing else.
  * RIO_VAR is the largest body that any message may have.
+ *
+ * What each is for; a name in parentheses is the answer that is due:
+ *
+ * HELLO (HELLO_REPLY)     first on a connection: version, capabilities, names
+ * PING (PONG)             a sign of life is asked for, by the client's end
+ * BYE                     last on a connection: why it ends
+ * ATTACH (ATTACH_REPLY)   make a session with a module; its description
+ * RESUME (RESUME_REPLY)   carry a session on, on another connection
+ * DETACH (DETACH_REPLY)   end a session
+ * ACK                     what was received, where nothing else says so soon
+ * SESSION_GONE            the server has ended, or does not know, a session
+ * ROUTE_TRACE (ROUTE_TRACE_REPLY)
+ *                         which servers a request passes on its way
+ * REGION_READ (REGION_READ_REPLY)
+ *                         a load
+ * REGION_WRITE (REGION_WRITE_REPLY)
+ *                         a store; with RIO_FLAG_POSTED there is no answer
+ * REGION_WRITE_BATCH      posted stores, in their order
+ * DOORBELL                a posted store, and what a recipe takes along
+ * RECIPE                  what a store to a doorbell shall take along
+ * IRQ_LEVEL               a line is high, or low: a state
+ * IRQ_MESSAGE             a message interrupt: an event
+ * RESET (RESET_REPLY)     the machine, or the function, was reset
+ * DMA_READ (DMA_READ_REPLY, maybe in pieces)
+ *                         guest memory is asked for
+ * DMA_WRITE (DMA_WRITE_REPLY, unless it is posted)
+ *                         guest memory is written
+ * MEM_TABLE (MEM_TABLE_REPLY)
+ *                         files that are guest memory, to be mapped
+ * QUIESCE (QUIESCE_REPLY) stop, or go on, before and after a migration
+ * STATE_SAVE (STATE_SAVE_REPLY), STATE_LOAD (STATE_LOAD_REPLY)
+ *                         a piece of the module's state
+ * MEM_UPDATE              plain memory of a region has changed
+ * TIME_SYNC               the sender's time, and how far the other may run
  */
 #define RIO_VAR (RIO_MAX_MESSAGE - RIO_HEADER_SIZE)
 #define RIO_OPS(X) \
