@@ -82,7 +82,10 @@ static void peer_task_run(RiodTask *task)
 {
     PeerTask *t = container_of(task, PeerTask, task);
 
-    if (t->transport) {
+    if (qatomic_read(&t->peer->stop)) {
+        /* Nobody would end a connection that comes up now */
+        rio_transport_free(t->transport);
+    } else if (t->transport) {
         riod_connection_open(t->peer, t->transport);
     } else {
         peer_failed(t->peer, t->text);
