@@ -223,6 +223,31 @@ static void test_memory_that_is_plugged_is_shared(void)
     rio_nvme_stop(&t);
 }
 
+/* Registers of intel-iommu: an empty root table, used and then enabled */
+#define VTD 0xfed90000
+#define VTD_GCMD 0x18
+#define VTD_RTADDR 0x20
+#define VTD_SRTP (1u << 30)
+#define VTD_TE (1u << 31)
+
+/* Addresses of the bus are no longer those of memory */
+static void test_iommu_that_translates_takes_memory_back(void)
+{
+    RioNvme t = { };
+
+    rio_nvme_start(&t, "unix", Q35 " -device intel-iommu,intremap=off", ON);
+    wait_shared(&t, true);
+    qtest_writeq(t.qts, VTD + VTD_RTADDR, NVME_LIST);
+    qtest_writel(t.qts, VTD + VTD_GCMD, VTD_SRTP);
+    g_assert_cmpuint(mappings(&t), >, 0);
+    qtest_writel(t.qts, VTD + VTD_GCMD, VTD_TE);
+    g_assert_cmpuint(mappings(&t), ==, 0);
+    g_assert_cmpuint(counter(&t, "shared-memory"), ==, 0);
+    qtest_writel(t.qts, VTD + VTD_GCMD, 0);
+    wait_shared(&t, true);
+    rio_nvme_stop(&t);
+}
+
 static void test_unplug_takes_memory_back(void)
 {
     RioNvme t = { };
@@ -351,6 +376,8 @@ int main(int argc, char **argv)
                    test_memory_comes_back_after_logging);
     qtest_add_func("/remote-io/share/memory-that-is-plugged-is-shared",
                    test_memory_that_is_plugged_is_shared);
+    qtest_add_func("/remote-io/share/iommu-that-translates-takes-memory-back",
+                   test_iommu_that_translates_takes_memory_back);
     qtest_add_func("/remote-io/share/unplug-takes-memory-back",
                    test_unplug_takes_memory_back);
     qtest_add_func("/remote-io/share/reset-takes-memory-back",
