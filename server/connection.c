@@ -105,6 +105,10 @@ static void conn_log_locked(RiodConnection *conn, const char *text)
 static void conn_sent_all_locked(RiodConnection *conn)
 {
     conn->unread = 0;
+    if (unlikely(conn->awaited)) {
+        conn->awaited = false;
+        riod_sessions_drained_locked(conn);
+    }
     if (unlikely(conn->blocked || conn->closing)) {
         conn->blocked = false;
         riod_connection_wake_locked(conn);

@@ -145,19 +145,36 @@ static void room_task_run(RiodTask *task)
     g_free(t);
 }
 
-static void use_room(RiodConnection *conn, RiodSession *s)
+static void post_room(RiodSession *s)
 {
-    RoomTask *t;
+    RoomTask *t = g_new(RoomTask, 1);
 
     s->want_room = false;
-    if (s->inst->home == conn->home) {
-        riod_session_room_locked(s);
-        return;
-    }
-    t = g_new(RoomTask, 1);
     t->task.run = room_task_run;
     t->session = riod_session_ref(s);
     riod_home_post(s->inst->home, &t->task);
+}
+
+static void use_room(RiodConnection *conn, RiodSession *s)
+{
+    if (s->inst->home == conn->home) {
+        s->want_room = false;
+        riod_session_room_locked(s);
+    } else {
+        post_room(s);
+    }
+}
+
+/* Room for more: wake who waits at the gate, in the session's home */
+void riod_sessions_drained_locked(RiodConnection *conn)
+{
+    RiodSession *s;
+
+    QLIST_FOREACH(s, &conn->sessions, on_conn) {
+        if (s->want_room) {
+            post_room(s);
+        }
+    }
 }
 
 static void session_message(RiodConnection *conn, RiodSession *s,

@@ -142,6 +142,11 @@ static bool slice_try(RiodSession *s, const Slice *slice)
     RiodConnection *conn = s->conn;
 
     QEMU_LOCK_GUARD(&conn->lock);
+    if (rio_session_tx_bytes(s->rio) >= RIOD_MAX_UNSENT) {
+        conn->awaited = true;
+        s->want_room = true;
+        return false;
+    }
     if (riod_session_log_room_locked(s, slice_size(slice)) &&
         riod_session_push_recipes_locked(s) && slice_send_locked(s, slice)) {
         s->unsent = true;

@@ -61,6 +61,12 @@ typedef struct RiodFiles RiodFiles;
  * not wait for acknowledgements.  It takes memory only while it is full. */
 #define RIOD_DMA_LOG (16u * 1024 * 1024)
 
+/*
+ * DMA that waits for the transport: a session puts no more into its log before
+ * some has gone out, because the reply to an access must come behind it.
+ */
+#define RIOD_MAX_UNSENT (256u * 1024)
+
 /* Memory that came along with doorbells and that a session may keep */
 #define RIOD_MAX_PIECES (4u * 1024 * 1024)
 
@@ -263,6 +269,7 @@ struct RiodConnection {
     bool paused;                /* not read until @queued falls */
     bool blocked;               /* the transport took not everything */
     unsigned unread;            /* control messages queued since then */
+    bool awaited;               /* a session waits until all is sent */
     bool closing;               /* close when all is sent */
     bool closed;
     bool left;                  /* the peer said it will not come back */
@@ -492,6 +499,9 @@ bool riod_session_push_locked(RiodSession *s);
 /* Home, lock of s->conn held: may something that is no reply and no
  * interrupt take @size bytes of the log? */
 bool riod_session_log_room_locked(const RiodSession *s, size_t size);
+
+/* Home of @conn, its lock held: all is sent, and somebody waits for that */
+void riod_sessions_drained_locked(RiodConnection *conn);
 
 /* Home, lock of s->conn held: the log has room again */
 void riod_session_room_locked(RiodSession *s);

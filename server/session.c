@@ -587,6 +587,7 @@ static bool session_take_over(RiodSession *s, RiodConnection *old,
     rio_link_add_session(conn->link, s->rio);
     QLIST_INSERT_HEAD(&conn->sessions, s, on_conn);
     s->conn = conn;
+    conn->awaited |= s->want_room;
     s->max_message = rio_link_max_message(conn->link);
     if (!there) {
         riod_session_ref(s);

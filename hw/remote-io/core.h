@@ -444,8 +444,11 @@ void remote_io_vm_state_change(void *opaque, bool running, RunState state);
  */
 const char *remote_io_dma_read_locked(RemoteIOCore *s, const RioMessage *m);
 const char *remote_io_dma_write_locked(RemoteIOCore *s, const RioMessage *m);
-/* Replies for which there was no room in the log */
-void remote_io_dma_submit_locked(RemoteIOCore *s);
+/*
+ * Replies for which there was no room in the log, or that would have come
+ * before the guest's next access.  Returns: true when some are in the log now.
+ */
+bool remote_io_dma_submit_locked(RemoteIOCore *s);
 void remote_io_dma_forget_locked(RemoteIOCore *s);
 void remote_io_dma_init(RemoteIOCore *s);
 void remote_io_dma_finalize(RemoteIOCore *s);

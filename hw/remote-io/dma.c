@@ -22,6 +22,9 @@
 #include "core.h"
 #include "trace.h"
 
+/* Replies that wait for the transport; more wait outside of the log */
+#define MAX_UNSENT (256u * 1024)
+
 /* Of refused DMAs, one is reported in this time */
 #define REPORT_NS (10 * NANOSECONDS_PER_SECOND)
 
@@ -201,6 +204,12 @@ static bool send_reply_locked(RemoteIOCore *s, RemoteIOOwed *o,
     return true;
 }
 
+/* An access of the guest comes behind what is in the log: not megabytes */
+static bool crowded_locked(RemoteIOCore *s)
+{
+    return rio_session_tx_bytes(s->session) >= MAX_UNSENT;
+}
+
 static const char no_dma[] = "the device is on a bus without DMA";
 static const char too_many[] = "too many replies to its DMA wait for "
                                "acknowledgements";
@@ -213,7 +222,8 @@ static const char *reply_locked(RemoteIOCore *s, RemoteIOOwed *o,
 {
     RemoteIOOwed *copy;
 
-    if (QSIMPLEQ_EMPTY(&s->dma.owed) && send_reply_locked(s, o, data)) {
+    if (QSIMPLEQ_EMPTY(&s->dma.owed) && !crowded_locked(s) &&
+        send_reply_locked(s, o, data)) {
         return NULL;
     }
     if (s->dma.num_owed >= RIO_MAX_DMA_PENDING ||
@@ -241,14 +251,17 @@ static void pop_owed_locked(RemoteIOCore *s)
     g_free(o);
 }
 
-void remote_io_dma_submit_locked(RemoteIOCore *s)
+bool remote_io_dma_submit_locked(RemoteIOCore *s)
 {
     RemoteIOOwed *o;
+    bool any = false;
 
-    while ((o = QSIMPLEQ_FIRST(&s->dma.owed)) &&
+    while ((o = QSIMPLEQ_FIRST(&s->dma.owed)) && !crowded_locked(s) &&
            send_reply_locked(s, o, o->data)) {
         pop_owed_locked(s);
+        any = true;
     }
+    return any;
 }
 
 /* ---- messages ---------------------------------------------------------- */

@@ -114,29 +114,42 @@ static ssize_t send_some(RemoteIOCore *s, const struct iovec *iov, int n,
     return rio_transport_send(s->conn->transport, iov, n, errp);
 }
 
-void remote_io_flush_locked(RemoteIOCore *s)
+/* Returns: false when the connection was lost; *@blocked: not all went out */
+static bool send_waiting_locked(RemoteIOCore *s, bool *blocked)
 {
     Error *err = NULL;
     struct iovec iov[8];
     ssize_t sent = 0;
-    bool blocked = false;
     int n;
 
     while (s->conn && (n = rio_link_tx(s->conn->link, iov,
                                        ARRAY_SIZE(iov))) > 0) {
         sent = send_some(s, iov, n, &err);
         if (sent == RIO_TRANSPORT_AGAIN) {
-            blocked = true;
+            *blocked = true;
             break;
         }
         if (sent < 0) {
             remote_io_conn_lost_locked(s, error_get_pretty(err));
             error_free(err);
-            return;
+            return false;
         }
         trace_remote_io_sent(s->name, sent);
         rio_link_tx_done(s->conn->link, sent, rio_transport_now_ms());
     }
+    return true;
+}
+
+void remote_io_flush_locked(RemoteIOCore *s)
+{
+    bool blocked = false;
+
+    do {
+        if (!send_waiting_locked(s, &blocked)) {
+            return;
+        }
+    } while (s->conn && !blocked && s->dma.num_owed &&
+             remote_io_dma_submit_locked(s));
     if (blocked != s->tx_blocked) {
         s->tx_blocked = blocked;
         remote_io_arm_locked(s);

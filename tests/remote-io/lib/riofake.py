@@ -195,6 +195,9 @@ class Puppet(FakeServer):
         self.holding_resets = False
         self.acknowledging = True
         self.attached = threading.Event()
+        self.reading = threading.Event()    # or let the client's socket fill
+        self.reading.set()
+        self.seen = []                  # (op, length) of all that was read
         self._line = self._epoch = None
         self._seq = self._received = self._ack = self._tag = 0
         self._sending = threading.Lock()
@@ -208,12 +211,14 @@ class Puppet(FakeServer):
         self.attached.set()
         try:
             while True:
+                self.reading.wait()
                 self._take(line.receive())
         finally:
             self.attached.clear()
 
     def _take(self, message):
         self._received = message.seq or self._received
+        self.seen.append((message.op, message.length))
         if message.op == 'PING':
             self._line.send('PONG', message.body)
         elif message.op == 'REGION_READ':

@@ -32,6 +32,7 @@ class MemorySession(Session):
         self.memory = bytearray(8 << 20)
         self.recipes = {}
         self.round_trips = 0        # DMA_READ messages
+        self.dma_bytes = 0          # of DMA_WRITE messages
         self.events = []            # (frame, what, ...) in order
         self.answering = True       # or put DMA_READ aside, in waiting
         self.along = True           # follow recipes
@@ -92,6 +93,7 @@ class MemorySession(Session):
         count, total = struct.unpack_from('<II', message.body)
         parts, at = segments(message.body, count, 8)
         assert message.flags & POSTED and len(message.body) == at + total
+        self.dma_bytes += total
         for address, n in parts:
             if address + n <= len(self.memory):
                 self.memory[address:address + n] = message.body[at:at + n]
@@ -107,10 +109,8 @@ class MemorySession(Session):
         """Write to a doorbell; what the recipe wants goes along with it."""
         pieces = []
         for recipe in self.recipes.values():
-            if recipe.doorbell == offset:
+            if recipe.doorbell == offset and self.along:
                 pieces = recipe.follow(self.memory, value)
-        if not self.along:
-            pieces = []
         if not pieces:
             self.write(offset, value, posted=True)
             return

@@ -60,10 +60,10 @@ class Nvme:
 
     def forget(self):
         """Queues as they are before they are made."""
-        self.admin = Queue(0, self.base + 0x10000, self.base + 0x12000,
-                           self.entries)
-        self.io = Queue(1, self.base + 0x14000, self.base + 0x16000,
-                        self.entries)
+        room = 0x2000 if self.entries <= 128 else 0x8000    # to 512
+        at = self.base + (0x10000 if self.entries <= 128 else 0xc0000)
+        self.admin = Queue(0, at, at + room, self.entries)
+        self.io = Queue(1, at + 2 * room, at + 3 * room, self.entries)
         for at in (self.admin.cq, self.io.cq):
             self.dev.memory[at:at + 16 * self.entries] = \
                 bytes(16 * self.entries)
