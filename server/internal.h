@@ -68,7 +68,7 @@ typedef struct RiodFiles RiodFiles;
 #define RIOD_MAX_UNSENT (256u * 1024)
 
 /* Memory that came along with doorbells and that a session may keep */
-#define RIOD_MAX_PIECES (4u * 1024 * 1024)
+#define RIOD_MAX_PIECES (16u * 1024 * 1024)
 
 /*
  * Messages under way from one connection to other homes before it is no

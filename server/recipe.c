@@ -47,7 +47,7 @@ static uint8_t step_kind(const RioRecipeRule *rule)
 }
 
 static void encode_step(const RioRecipe *r, const RioRecipeRule *rule,
-                        uint8_t *p)
+                        uint32_t max_bytes, uint8_t *p)
 {
     bool pages = rule->shape == RIO_RECIPE_PAGES;
 
@@ -67,11 +67,12 @@ static void encode_step(const RioRecipe *r, const RioRecipeRule *rule,
     }
     p[33] = rule->length_unit ? ctz32(rule->length_unit) : 0;
     stl_le_p(p + 40, rule->length_add);
-    stl_le_p(p + 44, MIN(MAX(r->max_data, 1), RIO_MAX_DMA));
+    stl_le_p(p + 44, MIN(MAX(r->max_data, 1), max_bytes));
 }
 
-static void encode(RiodRecipe *to, const RioRecipe *r)
+static void encode(RiodRecipe *to, const RioRecipe *r, bool may_be_long)
 {
+    uint32_t max_bytes = may_be_long ? RIO_MAX_STEP_BYTES : RIO_MAX_DMA;
     uint32_t entries = MIN(r->entries, MAX_ENTRIES);
     uint8_t *p = to->bytes;
 
@@ -86,7 +87,7 @@ static void encode(RiodRecipe *to, const RioRecipe *r)
     stw_le_p(p + 50, entries);
     stl_le_p(p + 52, r->max_data + entries * r->entry_size);
     for (unsigned i = 0; i < r->num_rules; i++) {
-        encode_step(r, &r->rules[i], p + FIXED + i * STEP);
+        encode_step(r, &r->rules[i], max_bytes, p + FIXED + i * STEP);
     }
     to->len = FIXED + r->num_rules * STEP;
     to->ring = r->ring;
@@ -134,7 +135,7 @@ static void recipe_set(RiodSession *s, unsigned slot, const RioRecipe *r)
         return;
     }
     if (r) {
-        encode(&new, r);
+        encode(&new, r, s->caps & RIO_CAP_LONG);
     }
     stw_le_p(new.bytes, slot);
     if (!check(s->inst, &new)) {

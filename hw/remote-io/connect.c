@@ -71,7 +71,7 @@ static void host_uuid(uint8_t *uuid)
 static uint64_t capabilities(RemoteIOCore *s)
 {
     return RIO_CAP_RESUME | RIO_CAP_ROUTE | (s->pci ? RIO_CAP_DMA : 0) |
-           (s->use_recipes ? RIO_CAP_RECIPES : 0) |
+           (s->use_recipes ? RIO_CAP_RECIPES | RIO_CAP_LONG : 0) |
            (s->share.enabled ? RIO_CAP_SHM : 0);
 }
 

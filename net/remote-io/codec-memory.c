@@ -242,7 +242,7 @@ static bool check_step(const uint8_t *p, uint32_t entry)
               : rio_get16(p + 30) || rio_get32(p + 36)) {
         return false;
     }
-    return rio_get32(p + 44) && rio_get32(p + 44) <= RIO_MAX_DMA;
+    return rio_get32(p + 44) && rio_get32(p + 44) <= RIO_MAX_STEP_BYTES;
 }
 
 /*

@@ -47,6 +47,8 @@
 #define RIO_MAX_DMA_UNFINISHED      64u     /* DMA_WRITEs begun with MORE */
 #define RIO_MAX_RECIPES             256u    /* recipe slots of a session */
 #define RIO_MAX_STEPS               8u      /* steps of one recipe */
+#define RIO_MAX_STEP_BYTES          (1024u * 1024)  /* with CAP_LONG; */
+                                            /* else RIO_MAX_DMA */
 #define RIO_MAX_ENTRY               4096u   /* bytes of one ring entry */
 #define RIO_MAX_MEMORY              64u     /* entries of MEM_TABLE */
 #define RIO_MAX_FILES               16u     /* descriptors with MEM_TABLE */
@@ -228,6 +230,7 @@ enum {
 #define RIO_CAP_STATE       (1ull << 5)     /* QUIESCE, STATE_* */
 #define RIO_CAP_ROUTE       (1ull << 6)     /* ROUTE_TRACE, hops > 0 */
 #define RIO_CAP_RESUME      (1ull << 7)     /* RESUME */
+#define RIO_CAP_LONG        (1ull << 8)     /* steps beyond MAX_DMA */
 
 /* "Handshake": who speaks */
 enum {

@@ -166,7 +166,7 @@ static void rand_step(GRand *r, uint8_t *p)
     }
     p[33] = below(r, 32);
     put(p + 40, below(r, 4096), 4);
-    put(p + 44, 1 + below(r, RIO_MAX_DMA), 4);
+    put(p + 44, 1 + below(r, RIO_MAX_STEP_BYTES), 4);
 }
 
 static void rand_recipe(GRand *r, RioMessage *m, uint8_t *payload)

@@ -246,7 +246,7 @@ static size_t nvme_recipe(uint8_t *p)
     step[33] = 9;
     put(step + 36, 0xffff, 4);
     put(step + 40, 1, 4);
-    put(step + 44, RIO_MAX_DMA, 4);
+    put(step + 44, RIO_MAX_STEP_BYTES, 4);
     return rio_encode(&m, p, RIO_MAX_MESSAGE);
 }
 
@@ -283,7 +283,7 @@ static void test_bad_recipes_are_refused(void)
         { 0, 64 + 33, 1, 32, "step 1" },
         { 0, 64 + 34, 1, 1, "step 1" },
         { 0, 64 + 44, 4, 0, "step 1" },
-        { 0, 64 + 44, 4, RIO_MAX_DMA + 1, "step 1" },
+        { 0, 64 + 44, 4, RIO_MAX_STEP_BYTES + 1, "step 1" },
     };
 
     assert_ok(nvme_recipe(buf));

@@ -172,7 +172,7 @@ static const RioParam nvme_params[] = {
       .fallback = "512", .help = "bytes per block: 512 or 4096" },
     { .name = "queues", .type = RIO_PARAM_UINT, .fallback = "8",
       .help = "pairs of I/O queues, 1 to 63" },
-    { .name = "mdts", .type = RIO_PARAM_UINT, .fallback = "5",
+    { .name = "mdts", .type = RIO_PARAM_UINT, .fallback = "7",
       .help = "largest transfer, 4 KiB << mdts: 1 to 10" },
     { .name = "read-only", .type = RIO_PARAM_BOOL, .fallback = "off",
       .help = "the guest must not write" },

@@ -16,8 +16,7 @@
 #include "nvme.h"
 
 /*
- * Eight commands of the default MDTS rung at once, and lists: a driver that
- * splits a write of 1 MiB rings once for all the parts
+ * 1 MiB: two commands of the default MDTS rung at once, and lists
  */
 #define NVME_RECIPE_DATA (1120 * 1024)
 

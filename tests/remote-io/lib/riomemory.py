@@ -13,7 +13,7 @@ from riowire import CAP_DMA, CAP_RECIPES, HEADER, POSTED, OPS, Session
 MORE = 2
 BUFFER, PRP, PRP_LIST = 1, 2, 3
 STATUS_DMA = 16
-MAX_DATA = 131072
+MAX_DATA, MAX_SEGMENTS = 131072 - 4096, 256
 CAPS = CAP_DMA | CAP_RECIPES
 
 
@@ -22,6 +22,21 @@ def segments(body, count, at):
     found = [struct.unpack_from('<QI', body, at + 16 * i)
              for i in range(count)]
     return found, at + 16 * count
+
+
+def in_messages(pieces):
+    """Lists of pieces, each small enough for one message."""
+    part, room = [], MAX_DATA
+    for address, piece, step in pieces:
+        while piece:
+            if not room or len(part) == MAX_SEGMENTS:
+                yield part
+                part, room = [], MAX_DATA
+            now = piece[:room]
+            part.append((address, now, step))
+            room -= len(now)
+            address, piece = address + len(now), piece[len(now):]
+    yield part
 
 
 class MemorySession(Session):
@@ -37,7 +52,7 @@ class MemorySession(Session):
         self.answering = True       # or put DMA_READ aside, in waiting
         self.along = True           # follow recipes
         self.waiting = []
-        self.piece = MAX_DATA       # bytes of one DMA_READ_REPLY
+        self.piece = 131072         # bytes of one DMA_READ_REPLY
         self._unacked = 0
 
     # --- what the server sends ---
@@ -114,12 +129,15 @@ class MemorySession(Session):
         if not pieces:
             self.write(offset, value, posted=True)
             return
-        data = b''.join(piece for _, piece, _ in pieces)
-        body = self.write_body(offset, value) + \
-            struct.pack('<II', len(pieces), len(data)) + \
-            b''.join(struct.pack('<QII', address, len(piece), step)
-                     for address, piece, step in pieces) + data
-        self.post('DOORBELL', body, POSTED)
+        parts = list(in_messages(pieces))
+        for number, part in enumerate(parts, 1):
+            data = b''.join(piece for _, piece, _ in part)
+            body = self.write_body(offset, value) + \
+                struct.pack('<II', len(part), len(data)) + \
+                b''.join(struct.pack('<QII', address, len(piece), step)
+                         for address, piece, step in part) + data
+            self.post('DOORBELL', body,
+                      POSTED | (MORE if number < len(parts) else 0))
 
 
 class Recipe:

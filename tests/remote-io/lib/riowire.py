@@ -14,6 +14,7 @@ HEADER = struct.Struct('<IBBBBIIIIIIQQ')
 MAGIC = 0x314f4952
 POSTED = 1
 CAP_DMA, CAP_RECIPES, CAP_ROUTE, CAP_RESUME = 1 << 0, 1 << 1, 1 << 6, 1 << 7
+CAP_LONG = 1 << 8
 
 OPS = {
     'HELLO': 0x01, 'HELLO_REPLY': 0x02, 'PING': 0x03, 'PONG': 0x04,
