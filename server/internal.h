@@ -67,7 +67,7 @@ typedef struct RiodFiles RiodFiles;
  */
 #define RIOD_MAX_UNSENT (256u * 1024)
 
-/* Memory that came along with doorbells and that a session may keep */
+/* Memory that came along with doorbells and that a session may keep, about */
 #define RIOD_MAX_PIECES (16u * 1024 * 1024)
 
 /*
@@ -427,7 +427,7 @@ struct RiodSession {
     /* Home only: what came along with doorbells */
     QTAILQ_HEAD(, RiodDoorbell) doorbells;
     RiodDoorbell *filling;      /* its last message is still to come */
-    size_t pieces_bytes;
+    size_t pieces_cost;         /* at most RIOD_MAX_PIECES */
 
     /* Written by the home, read by QMP */
     uint64_t reads, writes, posted, interrupts, refused, resumes;

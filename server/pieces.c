@@ -20,6 +20,9 @@
 #include "internal.h"
 #include "trace.h"
 
+/* Of RIOD_MAX_PIECES, besides its bytes */
+#define PIECE_COST 2048u
+
 typedef struct RiodPiece {
     uint64_t addr;
     const uint8_t *data;
@@ -37,7 +40,7 @@ typedef struct RiodLoad {
 struct RiodDoorbell {
     unsigned refs;
     RiodSession *session;       /* referenced */
-    size_t bytes;               /* all that @loads take */
+    size_t cost;                /* of all @loads, see cost_of() */
     RiodLoad *loads;
     QTAILQ_ENTRY(RiodDoorbell) node;    /* in the order of arrival */
 };
@@ -50,8 +53,8 @@ static void doorbell_empty(RiodDoorbell *d)
         d->loads = load->next;
         g_free(load);
     }
-    d->session->pieces_bytes -= d->bytes;
-    d->bytes = 0;
+    d->session->pieces_cost -= d->cost;
+    d->cost = 0;
 }
 
 RiodDoorbell *riod_doorbell_ref(RiodDoorbell *d)
@@ -91,11 +94,12 @@ static RiodDoorbell *doorbell_new(RiodSession *s)
     return d;
 }
 
-static void doorbell_load(RiodDoorbell *d, const RioMessage *m, size_t size)
+static void doorbell_load(RiodDoorbell *d, const RioMessage *m, size_t cost)
 {
     uint32_t n = m->doorbell.count;
     RioBytes bytes = rio_segment_bytes(m);
-    RiodLoad *load = g_malloc(size);
+    RiodLoad *load = g_malloc(sizeof(*load) + n * sizeof(RiodPiece) +
+                              bytes.len);
     uint8_t *data = (uint8_t *)&load->pieces[n];
 
     memcpy(data, bytes.data, bytes.len);
@@ -113,33 +117,42 @@ static void doorbell_load(RiodDoorbell *d, const RioMessage *m, size_t size)
     load->num_pieces = n;
     load->next = d->loads;
     d->loads = load;
-    d->bytes += size;
-    d->session->pieces_bytes += size;
+    d->cost += cost;
+    d->session->pieces_cost += cost;
 }
 
-/* Room for @size more bytes, at the cost of what is older than @d */
-static bool make_room(RiodDoorbell *d, size_t size)
+/*
+ * What @m takes of RIOD_MAX_PIECES.  All pieces are looked through for each
+ * that is wanted, so a crumb costs more than its bytes.
+ */
+static size_t cost_of(const RioMessage *m)
+{
+    return sizeof(RiodLoad) + m->doorbell.count * PIECE_COST +
+           m->doorbell.total;
+}
+
+/* Room for @cost more, at the expense of what is older than @d */
+static bool make_room(RiodDoorbell *d, size_t cost)
 {
     RiodSession *s = d->session;
     RiodDoorbell *old;
 
     QTAILQ_FOREACH(old, &s->doorbells, node) {
-        if (old == d || s->pieces_bytes + size <= RIOD_MAX_PIECES) {
+        if (old == d || s->pieces_cost + cost <= RIOD_MAX_PIECES) {
             break;
         }
         doorbell_empty(old);
     }
-    return s->pieces_bytes + size <= RIOD_MAX_PIECES;
+    return s->pieces_cost + cost <= RIOD_MAX_PIECES;
 }
 
 RiodDoorbell *riod_doorbell_receive(RiodSession *s, const RioMessage *m)
 {
     RiodDoorbell *d = s->filling ?: doorbell_new(s);
-    size_t size = sizeof(RiodLoad) + m->doorbell.count * sizeof(RiodPiece) +
-                  m->doorbell.total;
+    size_t cost = cost_of(m);
 
-    if (m->doorbell.count && make_room(d, size)) {
-        doorbell_load(d, m, size);
+    if (m->doorbell.count && make_room(d, cost)) {
+        doorbell_load(d, m, cost);
     }
     s->filling = m->flags & RIO_FLAG_MORE ? d : NULL;
     return s->filling ? NULL : d;
@@ -200,12 +213,15 @@ static RiodPiece *doorbell_find(RiodDoorbell *d, uint64_t addr, uint32_t len)
     return NULL;
 }
 
-void riod_doorbell_take(RiodDoorbell *d, const RiodGap *want, GArray *gaps,
-                        RiodDoorbell **seen)
+/*
+ * Copy what one piece has of @want.  Returns: false when there is none; else
+ * *@before and *@after are what is left of it, or have no length
+ */
+static bool take_piece(RiodDoorbell *d, const RiodGap *want, RiodGap *before,
+                       RiodGap *after, RiodDoorbell **seen)
 {
     RiodPiece *p = NULL;
     uint64_t from, to;
-    RiodGap rest;
 
     for (; d; d = QTAILQ_NEXT(d, node)) {
         p = doorbell_find(d, want->addr, want->len);
@@ -214,8 +230,7 @@ void riod_doorbell_take(RiodDoorbell *d, const RiodGap *want, GArray *gaps,
         }
     }
     if (!p) {
-        g_array_append_vals(gaps, want, 1);
-        return;
+        return false;
     }
     from = MAX(want->addr, p->addr);
     to = MIN(want->addr + want->len, p->addr + p->len);
@@ -226,13 +241,39 @@ void riod_doorbell_take(RiodDoorbell *d, const RiodGap *want, GArray *gaps,
         *seen = d;
     }
     piece_cut(d, p, from, to - from);
-    if (from > want->addr) {
-        rest = (RiodGap) { want->addr, want->to, from - want->addr };
-        riod_doorbell_take(d, &rest, gaps, seen);
-    }
-    if (to < want->addr + want->len) {
-        rest = (RiodGap) { to, want->to + (to - want->addr),
-                           want->addr + want->len - to };
-        riod_doorbell_take(d, &rest, gaps, seen);
+    *before = (RiodGap) { want->addr, want->to, from - want->addr };
+    *after = (RiodGap) { to, want->to + (to - want->addr),
+                         want->addr + want->len - to };
+    return true;
+}
+
+/*
+ * Not by recursion: the client says in how many pieces memory comes, and a
+ * task's stack is small.
+ */
+void riod_doorbell_take(RiodDoorbell *d, const RiodGap *want, GArray *gaps,
+                        RiodDoorbell **seen)
+{
+    g_autoptr(GArray) later = NULL;
+    RiodGap gap = *want;
+
+    while (true) {
+        RiodGap before = { }, after = { };
+
+        if (!take_piece(d, &gap, &before, &after, seen)) {
+            g_array_append_val(gaps, gap);
+        }
+        if (after.len) {
+            later = later ?: g_array_new(false, false, sizeof(RiodGap));
+            g_array_append_val(later, after);
+        }
+        if (before.len) {
+            gap = before;
+        } else if (later && later->len) {
+            gap = g_array_index(later, RiodGap, later->len - 1);
+            g_array_set_size(later, later->len - 1);
+        } else {
+            return;
+        }
     }
 }
