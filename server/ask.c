@@ -29,6 +29,7 @@ struct RiodAsk {
 };
 
 static QTAILQ_HEAD(, RiodAsk) asks = QTAILQ_HEAD_INITIALIZER(asks);
+static unsigned num_asks;
 static uint32_t last_tag;
 
 static void ask_next(RiodAsk *ask);
@@ -38,6 +39,7 @@ static void ask_free(RiodAsk *ask)
     if (ask->begun) {
         QTAILQ_REMOVE(&asks, ask, node);
         ask->from->asks--;
+        num_asks--;
     }
     riod_connection_unref(ask->from);
     g_free(ask->records);
@@ -155,15 +157,32 @@ void riod_trace_report_locked(RiodConnection *conn, const RioMessage *m)
     riod_connection_control_locked(conn, &reply);
 }
 
+static void trace_refuse_locked(RiodConnection *conn, const RioMessage *m,
+                                const RioError *err)
+{
+    RioMessage reply;
+
+    rio_message_init(&reply, RIO_OP_ROUTE_TRACE_REPLY, 0, m->tag);
+    reply.ids = m->ids;
+    riod_set_reason(&reply, err->status, err->text);
+    riod_connection_control_locked(conn, &reply);
+}
+
 void riod_trace(RiodConnection *conn, const RioMessage *m)
 {
     int64_t since_ns = get_clock();
     bool mine = !*m->trace.server ||
                 g_str_equal(m->trace.server, riod_config.server_name);
     RiodInstance *inst = NULL;
-    RioMessage reply;
     RioError err;
 
+    if (m->trace.count > RIO_MAX_HOPS) {
+        /* One record more is what nobody would take */
+        rio_error_set(&err, RIO_STATUS_LOOP, "%u servers have added a record, "
+                      "that is the limit", m->trace.count);
+        trace_refuse_locked(conn, m, &err);
+        return;
+    }
     rio_error_set(&err, RIO_STATUS_UNKNOWN_SERVER, "this is server '%.90s', "
                   "not '%.90s'", riod_config.server_name, m->trace.server);
     if (mine && *m->trace.module) {
@@ -180,10 +199,7 @@ void riod_trace(RiodConnection *conn, const RioMessage *m)
         riod_ask(conn, m, &err);
         return;
     }
-    rio_message_init(&reply, RIO_OP_ROUTE_TRACE_REPLY, 0, m->tag);
-    reply.ids = m->ids;
-    riod_set_reason(&reply, err.status, err.text);
-    riod_connection_control_locked(conn, &reply);
+    trace_refuse_locked(conn, m, &err);
 }
 
 /* --- asking --- */
@@ -361,6 +377,11 @@ static bool ask_check(RiodAsk *ask, RioError *err)
         return rio_error_set(err, RIO_STATUS_LIMIT, "%u requests wait for "
                              "their answer", ask->from->asks);
     }
+    if (num_asks >= RIOD_MAX_ASKS_ALL) {
+        /* Of clients that have left, too: a next hop owes the answers */
+        return rio_error_set(err, RIO_STATUS_LIMIT, "%u requests of all "
+                             "clients wait for their answer", num_asks);
+    }
     if (!check_loop(ask, err)) {
         return false;
     }
@@ -375,31 +396,57 @@ static bool ask_check(RiodAsk *ask, RioError *err)
     return true;
 }
 
+static void ask_run(RiodTask *task);
+
+/* In the home that the connection leaves, or has left */
+static void ask_follow(RiodTask *task)
+{
+    task->run = ask_run;
+    riod_home_post(riod_home_default(), task);
+}
+
+/*
+ * Routes are for connections that are read in the default home, and stay.
+ * Returns: the home from which @conn must come first, or NULL
+ */
+static RiodHome *call_home_locked(RiodConnection *conn)
+{
+    if (conn->home != riod_home_default()) {
+        conn->move_to = riod_home_default();
+        riod_connection_wake_locked(conn);
+        return conn->home;
+    }
+    conn->forwards = true;
+    conn->move_to = NULL;
+    return NULL;
+}
+
 static void ask_run(RiodTask *task)
 {
     RiodAsk *ask = container_of(task, RiodAsk, task);
     RiodConnection *conn = ask->from;
-    bool closed, here = true;
+    RiodHome *away = NULL;
     RioError err;
+    bool closed;
 
     WITH_QEMU_LOCK_GUARD(&conn->lock) {
         closed = conn->closed || conn->closing;
-        conn->forwards = true;
-        if (!closed && conn->home != riod_home_default()) {
-            conn->move_to = riod_home_default();
-            riod_connection_wake_locked(conn);
-            here = false;
+        if (!closed) {
+            away = call_home_locked(conn);
         }
     }
     if (closed) {
         ask_free(ask);
-    } else if (!here) {
-        riod_home_post(riod_home_default(), &ask->task);
+    } else if (away) {
+        /* Once around, so that neither home waits for the other */
+        task->run = ask_follow;
+        riod_home_post(away, task);
     } else if (!ask_check(ask, &err)) {
         ask_refuse(ask, &err);
     } else {
         ask->begun = true;
         conn->asks++;
+        num_asks++;
         QTAILQ_INSERT_TAIL(&asks, ask, node);
         ask_next(ask);
         riod_routes_flush();

@@ -24,9 +24,10 @@ typedef struct RiodAsk RiodAsk;
 /* Of the queue of a session beyond its log limit: what no log keeps */
 #define RIOD_QUEUE_SLACK (RIO_MAX_MESSAGE + 65536u)
 
-/* Requests for a way that one client may have without an answer */
+/* Requests for a way that one client, and all, may have without an answer */
 #define RIOD_MAX_ASKS 64u
 #define RIOD_MAX_ASKS_FORWARDER 16384u
+#define RIOD_MAX_ASKS_ALL 65536u
 
 /* What may be agreed on for a session that is forwarded: no descriptors */
 #define RIOD_FORWARD_CAPS \

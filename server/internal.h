@@ -262,7 +262,7 @@ struct RiodConnection {
     GHashTable *labels;         /* ids -> RiodLabel, of sessions and routes */
     RiodLabel *hot;             /* the one that spoke last, or NULL */
     RiodLabel *relayed;         /* whose message is to be forwarded */
-    bool forwards;              /* it stays in the default home */
+    bool forwards;              /* it is in the default home, and stays */
     bool flushing;              /* in the list of riod_routes_flush() */
     unsigned asks;              /* default home only: without an answer */
     unsigned queued;            /* messages under way to other homes */
