@@ -500,7 +500,7 @@ bool riod_session_push_locked(RiodSession *s);
  * interrupt take @size bytes of the log? */
 bool riod_session_log_room_locked(const RiodSession *s, size_t size);
 
-/* Home of @conn, its lock held: all is sent, and somebody waits for that */
+/* Any thread, lock of @conn held: all is sent, and somebody waits for that */
 void riod_sessions_drained_locked(RiodConnection *conn);
 
 /* Home, lock of s->conn held: the log has room again */

@@ -538,7 +538,8 @@ static void session_move_queue(RiodSession *s, RiodConnection *old,
     if (old->paused && old->queued <= RIOD_QUEUE_LOW) {
         riod_connection_wake_locked(old);
     }
-    if (conn->queued >= RIOD_QUEUE_HIGH) {
+    if (conn->queued >= RIOD_QUEUE_HIGH &&
+        !riod_connection_is_forwarder(conn)) {
         conn->paused = true;
         riod_connection_wake_locked(conn);
     }

@@ -194,6 +194,9 @@ void riod_share_table(RiodSession *s, const RioMessage *m,
         riod_connection_bad_locked(s->conn, &err);
         return;
     }
+    if (m->epoch != rio_session_epoch(s->rio)) {
+        return;         /* the session went on elsewhere while it waited */
+    }
     riod_share_drop(s);
     rio_message_init(&reply, RIO_OP_MEM_TABLE_REPLY, 0, m->tag);
     reply.ids = s->ids;
