@@ -39,8 +39,12 @@
 /* Turns of a connection alone in its home until it may spin (again) */
 #define CROWD_TURNS 16
 
-/* Messages without a place in a log that a peer may leave unread */
+/*
+ * Messages without a place in a log that a peer may leave unread.  Behind one
+ * that speaks for others thousands may come back in the same moment.
+ */
 #define MAX_UNREAD 1024u
+#define MAX_UNREAD_SHARED (2 * RIOD_MAX_ASKS_FORWARDER)
 
 typedef struct ConnTask {
     RiodTask task;
@@ -93,11 +97,17 @@ char *riod_connection_describe_locked(RiodConnection *conn)
     return g_strdup_printf("client %s (%s)", name, conn->peer);
 }
 
-static void conn_log_locked(RiodConnection *conn, const char *text)
+/* Why it ends.  Of a next hop peer.c says it, once for all attempts */
+static void conn_blame_locked(RiodConnection *conn, const char *text)
 {
     g_autofree char *who = riod_connection_describe_locked(conn);
 
-    riod_log("%s: %s", who, text);
+    if (conn->next_hop) {
+        g_free(conn->last_words);
+        conn->last_words = g_strdup(text);
+    } else {
+        riod_log("%s: %s", who, text);
+    }
 }
 
 /* --- sending --- */
@@ -121,19 +131,21 @@ void riod_connection_bad_locked(RiodConnection *conn, const RioError *err)
     if (conn->closed || conn->closing) {
         return;
     }
-    conn_log_locked(conn, err->text);
+    conn_blame_locked(conn, err->text);
     rio_link_bye(conn->link, err->status, err->text);
     conn->closing = true;
 }
 
 void riod_connection_control_locked(RiodConnection *conn, const RioMessage *m)
 {
+    bool shared = conn->next_hop || riod_connection_is_forwarder(conn);
     RioError err;
 
     if (conn->closed || conn->closing) {
         return;
     }
-    if (conn->blocked && ++conn->unread > MAX_UNREAD) {
+    if (conn->blocked &&
+        ++conn->unread > (shared ? MAX_UNREAD_SHARED : MAX_UNREAD)) {
         rio_error_set(&err, RIO_STATUS_LIMIT, "it asks but does not read: %u "
                       "answers wait", conn->unread);
         riod_connection_bad_locked(conn, &err);
@@ -195,14 +207,15 @@ void riod_connection_wake_locked(RiodConnection *conn)
 /* A peer that leaves of its own will does not come back for its sessions */
 static void conn_bye(RiodConnection *conn, const RioError *err)
 {
-    g_free(conn->last_words);
-    conn->last_words = g_strdup(err->text);
     trace_riod_connection_bye(conn->number, err->text);
-    if (err->status == RIO_STATUS_OK || err->status == RIO_STATUS_SHUTDOWN) {
+    if (conn->next_hop) {
+        conn_blame_locked(conn, err->text);
+    } else if (err->status == RIO_STATUS_OK ||
+               err->status == RIO_STATUS_SHUTDOWN) {
         /* Those for whom a forwarder speaks may come back another way */
         conn->left = !riod_connection_is_forwarder(conn);
     } else {
-        conn_log_locked(conn, err->text);
+        conn_blame_locked(conn, err->text);
     }
     conn->closing = true;
 }
@@ -324,7 +337,7 @@ static void conn_rearm_tick(RiodConnection *conn)
         alive = rio_link_tick(conn->link, now_ms(), &next, &err);
         riod_memory_tick(&conn->quiet, stats->rx_bytes + stats->tx_bytes);
         if (!alive) {
-            conn_log_locked(conn, err.text);
+            conn_blame_locked(conn, err.text);
             conn->closing = true;
             conn->blocked = false;
         } else {

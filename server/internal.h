@@ -243,7 +243,7 @@ struct RiodConnection {
     ssize_t rx_ready;           /* what polling received, 0 = nothing */
     bool rx_failed;             /* polling saw the end of the stream */
     Error *rx_error;
-    char *last_words;           /* of the peer, in BYE */
+    char *last_words;           /* of a next hop: why it ends, or NULL */
     bool started;               /* descriptor is watched ... */
     bool watch_read;            /* for something to receive */
     bool watch_write;           /* for room to send */

@@ -175,8 +175,9 @@ void riod_peer_ready(RiodConnection *conn)
     RioError err;
 
     if (!peer_check(peer, conn->link, &err)) {
-        peer_failed(peer, err.text);
         WITH_QEMU_LOCK_GUARD(&conn->lock) {
+            g_free(conn->last_words);
+            conn->last_words = g_strdup(err.text);
             riod_connection_bye_locked(conn, err.status, err.text);
         }
         return;

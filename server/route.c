@@ -347,11 +347,12 @@ bool riod_route_new(RiodConnection *conn, RiodPeer *peer,
         .client = client->id, .vm = vm->id, .server = reply->ids.server,
         .module = new_number(),
     };
+    m.attached.caps &= RIOD_FORWARD_CAPS;
     r = route_new(peer, client, reply->attached.token, &ids, &reply->ids,
                   reply->attached.log_limit);
     r->vm = vm;
     r->epoch = reply->epoch;
-    r->caps = reply->attached.caps;
+    r->caps = m.attached.caps;
     memcpy(r->device, attach->attach.device, sizeof(r->device));
     memcpy(r->module, attach->attach.module, sizeof(r->module));
     if (!route_join(r, conn, peer->conn)) {
@@ -416,11 +417,13 @@ bool riod_route_resume(RiodRoute *r, RiodConnection *conn,
     riod_asks_forget_route(r);
     leave_old(r, conn);
     clear(r->down_conn, r->down_queue);
-    r->epoch = resume->epoch;
-    if (join(conn, &r->up, r->up_queue)) {
-        r->up_conn = riod_connection_ref(conn);
-    }
     route_lost(r);
+    if (!join(conn, &r->up, r->up_queue)) {
+        return rio_error_set(err, RIO_STATUS_UNKNOWN_SESSION, "another "
+                             "session of this connection has these ids");
+    }
+    r->epoch = resume->epoch;
+    r->up_conn = riod_connection_ref(conn);
     r->state = RIOD_ROUTE_RESUMING;
     return true;
 }
