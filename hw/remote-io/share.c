@@ -235,8 +235,9 @@ bool remote_io_share_reply_locked(RemoteIOCore *s, const RioMessage *m)
 {
     RemoteIOShare *sh = &s->share;
 
-    if (!in_flight(sh) || m->tag != sh->sent) {
-        return false;
+    if (!in_flight(sh) || m->tag != sh->sent ||
+        rio_link_files_wait(s->conn->link)) {
+        return false;           /* no table of that number has gone out */
     }
     trace_remote_io_share_reply(s->name, m->tag, rio_status_name(m->status));
     sh->answered = sh->sent;

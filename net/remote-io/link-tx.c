@@ -237,6 +237,11 @@ void rio_link_send_files(RioLink *l, const RioMessage *m)
     l->files_len = l->control.tail - l->control.head - l->files_skip;
 }
 
+bool rio_link_files_wait(const RioLink *l)
+{
+    return l->files_queued;
+}
+
 /*
  * Once per interval, over the sessions in which something happened since
  * they were last found idle: acknowledge what would stay in the peer's log

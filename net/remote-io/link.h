@@ -173,6 +173,9 @@ void rio_link_send(RioLink *l, const RioMessage *m);
  */
 void rio_link_send_files(RioLink *l, const RioMessage *m);
 
+/* True from then on until its first byte, and the descriptors, have gone */
+bool rio_link_files_wait(const RioLink *l);
+
 /* Queue BYE and go to CLOSING */
 void rio_link_bye(RioLink *l, uint8_t status, const char *reason);
 

@@ -86,6 +86,7 @@ static void test_message_with_files_is_sent_alone(void)
         rio_link_send(w.client, &ack);
         g_assert_true(rio_session_send(s, &read));
         do {
+            g_assert_true(rio_link_files_wait(w.client) == !with);
             with += send_piece(&w, most, &n);
         } while (n);
         g_assert_cmpuint(with, ==, 1);
