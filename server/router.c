@@ -167,13 +167,16 @@ static void route_reset(RiodSession *s, const RioMessage *m)
     RioMessage reply;
 
     trace_riod_reset(inst->id, s->ids.vm, m->reset.kind);
-    /* Before the module's turn, which may raise what it has after power-on */
+    /*
+     * Before the module's turn, which may raise what it has after power-on:
+     * the client drops what comes before the reply.
+     */
     riod_session_irq_drop(s);
+    rio_message_init(&reply, RIO_OP_RESET_REPLY, 0, m->tag);
+    riod_session_reply(s, &reply);
     if (inst->type->reset) {
         inst->type->reset(&inst->dev, inst->state, s->slot, m->reset.kind);
     }
-    rio_message_init(&reply, RIO_OP_RESET_REPLY, 0, m->tag);
-    riod_session_reply(s, &reply);
 }
 
 /* What the session may say at all */

@@ -10,6 +10,8 @@
 #include "qemu/osdep.h"
 #include "server/internal.h"
 
+static unsigned replies;
+
 /* --- a module that notes the last access --- */
 
 typedef struct Fake {
@@ -49,6 +51,8 @@ static void fake_reset(RioDevice *dev, void *state, unsigned client, int kind)
 {
     Fake *f = state;
 
+    /* What is raised in here must come behind the reply */
+    g_assert_cmpuint(replies, ==, 1);
     f->resets += kind;
 }
 
@@ -62,7 +66,6 @@ static const RioModule fake_type = {
 /* --- the rest of the server --- */
 
 static RioMessage reply;
-static unsigned replies;
 static unsigned bad;
 static unsigned reports;
 static unsigned drops;
