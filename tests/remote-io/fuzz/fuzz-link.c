@@ -122,10 +122,18 @@ static void take_messages(Target *t)
     RioError err = { 0 };
     RioNextResult result;
 
-    while ((result = rio_link_next(t->link, &m, &err)) == RIO_NEXT_MESSAGE) {
+    for (;;) {
+        result = rio_link_next(t->link, &m, &err);
+        if (result != RIO_NEXT_MESSAGE && result != RIO_NEXT_BAD_SESSION) {
+            break;
+        }
         PROMISE(!t->over);
         PROMISE(rio_link_state(t->link) == RIO_LINK_READY);
-        if (!memcmp(&m.ids, &ids, sizeof(ids))) {
+        if (result == RIO_NEXT_BAD_SESSION) {
+            /* A forwarder brought it: the link goes on, without the session */
+            PROMISE(t->side == RIO_SIDE_SERVER);
+            PROMISE(m.ids.module && *err.text);
+        } else if (!memcmp(&m.ids, &ids, sizeof(ids))) {
             take_session_message(t, &m);
         }
     }
