@@ -349,22 +349,42 @@ static void fake_send_pages(FakeSend *s, const RioRecipeRule *r,
     }
 }
 
+static unsigned fake_sgl_type(FakeHost *h, uint64_t at)
+{
+    return fake_get(h, at + 15, 1) >> 4;
+}
+
+static void fake_send_sgl_data(FakeSend *s, const RioRecipeRule *r,
+                               uint64_t at, uint64_t len)
+{
+    if (!r->lists_only) {
+        fake_send(s, fake_get(s->host, at, 8),
+                  MIN(fake_get(s->host, at + 8, 4), len));
+    }
+}
+
+/* The descriptor at @at, and the segments that it leads to */
 static void fake_send_sgl(FakeSend *s, const RioRecipeRule *r, uint64_t at,
                           uint64_t len)
 {
-    uint64_t addr = fake_get(s->host, at, 8);
-    uint32_t bytes = fake_get(s->host, at + 8, 4);
-    unsigned type = fake_get(s->host, at + 15, 1) >> 4;
-    uint32_t i;
+    while (s->room && fake_sgl_type(s->host, at)) {
+        unsigned type = fake_sgl_type(s->host, at);
+        uint64_t next = fake_get(s->host, at, 8);
+        uint64_t end = next + fake_get(s->host, at + 8, 4);
 
-    if (type == 0) {
-        if (!r->lists_only) {
-            fake_send(s, addr, MIN(bytes, len));
+        if ((type != 2 && type != 3) || !fake_send(s, next, end - next)) {
+            return;
         }
-    } else if ((type == 2 || type == 3) && fake_send(s, addr, bytes)) {
-        for (i = 0; i + 16 <= bytes && s->room; i += 16) {
-            fake_send_sgl(s, r, addr + i, len);
+        for (at = next; at + 16 <= end && !fake_sgl_type(s->host, at);
+             at += 16) {
+            fake_send_sgl_data(s, r, at, len);
         }
+        if (at + 16 > end) {
+            return;
+        }
+    }
+    if (s->room) {
+        fake_send_sgl_data(s, r, at, len);
     }
 }
 
