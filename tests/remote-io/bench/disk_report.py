@@ -81,18 +81,10 @@ def _exact(counts):
                   met=each == 1)
 
 
-def _note(figure, text):
-    return row(figure, text, 'note')
-
-
 def _conditions(conditions):
-    yield _note('machine', machine.describe())
-    yield _note('load average at start', f'{conditions["load"]:.2f}')
-    yield _note('CPU time used, median round', f'{conditions["busy"]:.0f} %')
-    yield _note('steal, worst round', f'{conditions["steal"]:.2f} %')
-    yield _note('rounds dropped', str(conditions['dropped']))
+    yield from machine.conditions(conditions)
     if conditions['no_line']:
-        yield _note('loopback only', conditions['no_line'])
+        yield machine.note('loopback only', conditions['no_line'])
 
 
 def rows(rounds, paths, counts, conditions):

@@ -6,6 +6,8 @@ import platform
 import shutil
 import subprocess
 
+from figures import row
+
 
 def read(path):
     with open(path, encoding='utf-8', errors='replace') as stream:
@@ -97,3 +99,17 @@ class Threads:
         for tid, (name, switches, run_ns) in self._now().items():
             _, old_switches, old_run_ns = self._start.get(tid, (name, 0, 0))
             yield name, switches - old_switches, run_ns - old_run_ns
+
+
+def note(figure, text):
+    """A remark on the run, among its figures."""
+    return row(figure, text, 'note')
+
+
+def conditions(found):
+    """What the figures of a run were taken on, and under which load."""
+    yield note('machine', describe())
+    yield note('load average at start', f'{found["load"]:.2f}')
+    yield note('CPU time used, median round', f'{found["busy"]:.0f} %')
+    yield note('steal, worst round', f'{found["steal"]:.2f} %')
+    yield note('rounds dropped', str(found['dropped']))

@@ -103,19 +103,12 @@ def _idle(idle, devices, seconds):
     yield row('busy threads while idle', busy, '', goal='= 0', met=busy == 0)
 
 
-def _note(figure, text):
-    return row(figure, text, 'note')
-
-
 def _conditions(conditions):
-    yield _note('machine', machine.describe())
-    yield _note('load average at start', f'{conditions["load"]:.2f}')
-    yield _note('CPU time used, median round', f'{conditions["busy"]:.0f} %')
-    yield _note('steal, worst round', f'{conditions["steal"]:.2f} %')
-    yield _note('rounds dropped', str(conditions['dropped']))
-    yield _note('threads', ('QEMU on CPU 0, server on CPU 1'
-                            if conditions['pinned'] else 'not pinned') +
-                (', real-time priority' if conditions['realtime'] else ''))
+    yield from machine.conditions(conditions)
+    pinned = ('QEMU on CPU 0, server on CPU 1' if conditions['pinned']
+              else 'not pinned')
+    yield machine.note('threads', pinned + (
+        ', real-time priority' if conditions['realtime'] else ''))
     yield row('guest clock, part of every access',
               conditions['clock']['overhead'] / 1000, 'µs')
 
