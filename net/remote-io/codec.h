@@ -444,6 +444,34 @@ bool rio_description_recipe(RioBytes bytes, unsigned i, RioBytes *recipe);
 bool rio_recipe_check(const uint8_t *p, size_t len, RioError *err)
     G_GNUC_WARN_UNUSED_RESULT;
 
+/**
+ * RioSessionRecord: head of an exported session, see session.h
+ *
+ * Specification: "The record of a session".  All that can be judged without
+ * looking into @log is judged by the reader.
+ */
+typedef struct RioSessionRecord {
+    bool server_side;           /* whose end of the session it is */
+    RioIds ids;
+    uint32_t epoch;
+    uint32_t log_limit;
+    uint8_t token[RIO_TOKEN_SIZE];
+    uint64_t sent;              /* acked <= sent */
+    uint64_t acked;
+    uint64_t received;
+    RioBytes log;               /* encoded messages acked + 1 to sent */
+} RioSessionRecord;
+
+/* Bytes before the log */
+#define RIO_SESSION_RECORD_HEAD 80u
+
+/* Write all but the log, which follows, at @p */
+void rio_session_record_put(uint8_t *p, const RioSessionRecord *record);
+
+/* Returns: false with *@err; @record->log points into @bytes */
+bool rio_session_record_get(RioBytes bytes, RioSessionRecord *record,
+                            RioError *err) G_GNUC_WARN_UNUSED_RESULT;
+
 /* True when @op is sequenced, and when a message of it may come from a side */
 bool rio_op_sequenced(uint8_t op);
 bool rio_op_from_client(uint8_t op);

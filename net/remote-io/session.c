@@ -523,6 +523,18 @@ size_t rio_session_held(const RioSession *s)
     return s->held_bytes;
 }
 
+void rio_session_drop_held(RioSession *s)
+{
+    s->received = acknowledged(s);
+    s->held_messages = 0;
+    s->held_bytes = 0;
+}
+
+uint64_t rio_session_acknowledged(const RioSession *s)
+{
+    return acknowledged(s);
+}
+
 /* --- forwarding --- */
 
 RioSession *rio_session_new_relay(const RioIds *ids, uint32_t limit)

@@ -136,6 +136,62 @@ void rio_session_release(RioSession *s, uint32_t length);
 /* Bytes that are held now */
 size_t rio_session_held(const RioSession *s);
 
+/*
+ * Forget what is held, as if it had never been received: the caller acts upon
+ * none of it, does not release it, and the peer sends it again after the next
+ * resume.  For a session that has no link, or is just being resumed.
+ */
+void rio_session_drop_held(RioSession *s);
+
+/* Last seq that was delivered and is not held: what RESUME may name */
+uint64_t rio_session_acknowledged(const RioSession *s);
+
+/* --- out of one process, into another --- */
+
+/**
+ * rio_session_export: all that makes up a LIVE or LOST session, in bytes
+ *
+ * Ids, side, epoch, token, log limit, the numbers and the log.  Nothing in @s
+ * changes; it is a picture of this moment.  Two ends must not go on from it:
+ * who lets the copy act has stopped sending and acknowledging on @s before
+ * the picture was taken, for a message that one of them numbers later is not
+ * known to the other.  Bytes of the log may still be transmitted meanwhile:
+ * the copy reckons with it that the peer has any of them.
+ *
+ * What is held does not count as received (received - held is what is
+ * written): no acknowledgement has left for it, so the peer still has it and
+ * sends it again to the copy.  Whoever goes on with the copy must therefore
+ * not have acted upon what @s holds; whoever goes on with @s loses nothing.
+ *
+ * Format: docs/interop/remote-io.rst, "The record of a session".
+ * Returns: the bytes, for g_byte_array_unref(); NULL when @s is NEW or CLOSED
+ * or is a queue of a forwarder.
+ */
+GByteArray *rio_session_export(const RioSession *s);
+
+/**
+ * rio_session_import: the inverse; the bytes may come from anybody
+ * @side: that they must be of
+ *
+ * The session is LOST: what is sent is logged, nothing leaves before
+ * rio_session_resume().  All of the log counts as transmitted once, so that
+ * the resume may name any message of it as received.
+ *
+ * Returns: NULL with *@err when @bytes are no session: wrong magic, version,
+ * length or side, numbers that contradict each other or the log, a log over
+ * its limit or with a message that is not valid, not of this session or not
+ * of this side.
+ */
+RioSession *rio_session_import(RioBytes bytes, RioSide side, RioError *err)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * The session has other ids from now on, also in what its log holds.  For one
+ * that is on no link: a server gives those ids that it imports, a client
+ * takes those that RESUME_REPLY names.
+ */
+void rio_session_set_ids(RioSession *s, const RioIds *ids);
+
 /* --- forwarding --- */
 
 /**
