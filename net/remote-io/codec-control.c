@@ -301,6 +301,75 @@ static bool decode_traced(RioMessage *m, RioError *err)
     return check_trace_records(m, &r, m->traced.count, err);
 }
 
+/* --- announcements --- */
+
+size_t rio_announce_put(uint8_t *p, const RioAnnounceEntry *entry)
+{
+    RioWriter w = { p + 2, p + RIO_ANNOUNCE_ENTRY_MAX, false };
+
+    p[0] = entry->distance;
+    p[1] = 0;
+    rio_write_string(&w, entry->server);
+    rio_write_string(&w, entry->module);
+    return w.p - p;
+}
+
+/* Returns: false with *@err, if that is not NULL, when it is not valid */
+static bool read_announced(const RioMessage *m, RioReader *r,
+                           RioAnnounceEntry *entry, RioError *err)
+{
+    const uint8_t *p = r->p;
+
+    if (r->end - p < 2) {
+        return BAD(err, m, "%zu bytes are left for an entry",
+                   (size_t)(r->end - p));
+    }
+    entry->distance = p[0];
+    if ((p[0] >= RIO_MAX_HOPS && p[0] != RIO_ANNOUNCE_GONE) || p[1]) {
+        return BAD(err, m, "entry of distance %u, or reserved byte not 0",
+                   p[0]);
+    }
+    r->p += 2;
+    return rio_read_string(r, entry->server, "server of an entry", err) &&
+           rio_read_string(r, entry->module, "module of an entry", err) &&
+           not_empty(m, entry->server, "server of an entry", err);
+}
+
+/* What is here was checked when the message was decoded. */
+bool rio_announce_get(RioBytes entries, size_t *offset,
+                      RioAnnounceEntry *entry)
+{
+    static const RioMessage m = { .op = RIO_OP_ANNOUNCE };
+    RioReader r = { entries.data + *offset, entries.data + entries.len };
+
+    if (r.p == r.end || !read_announced(&m, &r, entry, NULL)) {
+        return false;
+    }
+    *offset = r.p - entries.data;
+    return true;
+}
+
+/* Entries stay where they are; who keeps them copies them anyway */
+static bool decode_announce(RioMessage *m, RioError *err)
+{
+    const uint8_t *p = m->payload.data;
+    RioReader r = { p + LIST_FIXED, p + m->payload.len };
+    RioAnnounceEntry entry;
+
+    m->announce.count = rio_get32(p);
+    if (rio_get32(p + 4)) {
+        return BAD(err, m, "reserved bytes at %u of the body are not 0", 4);
+    }
+    m->payload.data = r.p;
+    m->payload.len = r.end - r.p;
+    for (uint32_t i = 0; i < m->announce.count; i++) {
+        if (!read_announced(m, &r, &entry, err)) {
+            return false;
+        }
+    }
+    return at_end(m, &r, err);
+}
+
 /* --- shared memory and state --- */
 
 static RioMemory get_memory(const uint8_t *p)
@@ -439,6 +508,8 @@ bool rio_control_decode(RioMessage *m, RioError *err)
         return decode_trace(m, err);
     case RIO_OP_ROUTE_TRACE_REPLY:
         return decode_traced(m, err);
+    case RIO_OP_ANNOUNCE:
+        return decode_announce(m, err);
     case RIO_OP_MEM_TABLE:
         return decode_mem_table(m, err);
     case RIO_OP_STATE_SAVE:
@@ -480,6 +551,7 @@ size_t rio_control_size(const RioMessage *m)
         return TRACE_FIXED + string_size(m->trace.server) +
                string_size(m->trace.module) + (size_t)m->payload.len;
     case RIO_OP_ROUTE_TRACE_REPLY:
+    case RIO_OP_ANNOUNCE:
     case RIO_OP_MEM_TABLE:
     case RIO_OP_STATE_SAVE_REPLY:
     case RIO_OP_STATE_LOAD:
@@ -517,6 +589,11 @@ bool rio_control_encode(const RioMessage *m, uint8_t *body, size_t size)
         break;
     case RIO_OP_ROUTE_TRACE_REPLY:
         rio_put64(body, m->traced.count);
+        w.p += LIST_FIXED;
+        rio_write_bytes(&w, m->payload);
+        break;
+    case RIO_OP_ANNOUNCE:
+        rio_put64(body, m->announce.count);
         w.p += LIST_FIXED;
         rio_write_bytes(&w, m->payload);
         break;

@@ -174,6 +174,10 @@ typedef struct RioMessage {
         struct {                /* ROUTE_TRACE_REPLY; payload: records */
             uint16_t count;
         } traced;
+        struct {                /* ANNOUNCE; payload: entries, see
+                                   rio_announce_get() */
+            uint32_t count;
+        } announce;
         struct {                /* DOORBELL; payload: segments, bytes */
             RioWrite write;
             uint32_t count;         /* segments, see rio_segment_get() */
@@ -422,6 +426,25 @@ size_t rio_trace_put(uint8_t *p, const RioTraceRecord *record);
  * Returns: false when there is none.
  */
 bool rio_trace_get(RioBytes records, size_t *offset, RioTraceRecord *record);
+
+/* Entries of ANNOUNCE: a module that can be reached */
+typedef struct RioAnnounceEntry {
+    uint8_t distance;           /* servers behind the sender, or ..._GONE */
+    RioString server;           /* that hosts it */
+    RioString module;           /* empty: the server itself */
+} RioAnnounceEntry;
+
+#define RIO_ANNOUNCE_ENTRY_MAX (6u + 2 * RIO_MAX_STRING)
+
+/* Returns: bytes written at @p, which has room for RIO_ANNOUNCE_ENTRY_MAX */
+size_t rio_announce_put(uint8_t *p, const RioAnnounceEntry *entry);
+
+/*
+ * Take an entry out of a decoded ANNOUNCE, from @offset on, which moves behind
+ * it.  Returns: false when there is none.
+ */
+bool rio_announce_get(RioBytes entries, size_t *offset,
+                      RioAnnounceEntry *entry);
 
 /* Largest encoding of a description */
 #define RIO_MAX_DESCRIPTION 8192u

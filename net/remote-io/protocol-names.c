@@ -97,6 +97,8 @@ uint64_t rio_op_cap(uint8_t op)
     case RIO_OP_ROUTE_TRACE:
     case RIO_OP_ROUTE_TRACE_REPLY:
         return RIO_CAP_ROUTE;
+    case RIO_OP_ANNOUNCE:
+        return RIO_CAP_ANNOUNCE;
     case RIO_OP_DOORBELL:
     case RIO_OP_RECIPE:
         return RIO_CAP_RECIPES;

@@ -52,6 +52,7 @@
 #define RIO_MAX_ENTRY               4096u   /* bytes of one ring entry */
 #define RIO_MAX_MEMORY              64u     /* entries of MEM_TABLE */
 #define RIO_MAX_FILES               16u     /* descriptors with MEM_TABLE */
+#define RIO_MAX_ANNOUNCED           16384u  /* modules that one server names */
 #define RIO_TOKEN_SIZE              16u
 #define RIO_UUID_SIZE               16u
 #define RIO_DEFAULT_LOG             (1024u * 1024)  /* unacknowledged bytes */
@@ -118,6 +119,7 @@ enum {
  * SESSION_GONE            the server has ended, or does not know, a session
  * ROUTE_TRACE (ROUTE_TRACE_REPLY)
  *                         which servers a request passes on its way
+ * ANNOUNCE                which modules can be reached over the server
  * REGION_READ (REGION_READ_REPLY)
  *                         a load
  * REGION_WRITE (REGION_WRITE_REPLY)
@@ -157,6 +159,7 @@ enum {
     X(SESSION_GONE,       0x17, CONTROL,   SERVER,    2,     257) \
     X(ROUTE_TRACE,        0x18, CONTROL,   CLIENT,    8, RIO_VAR) \
     X(ROUTE_TRACE_REPLY,  0x19, CONTROL,   SERVER,    8, RIO_VAR) \
+    X(ANNOUNCE,           0x1a, LINK,      SERVER,    8, RIO_VAR) \
     X(REGION_READ,        0x20, SEQUENCED, CLIENT,   16,      16) \
     X(REGION_READ_REPLY,  0x21, SEQUENCED, SERVER,    8,       8) \
     X(REGION_WRITE,       0x22, SEQUENCED, CLIENT,   24,      24) \
@@ -231,12 +234,18 @@ enum {
 #define RIO_CAP_ROUTE       (1ull << 6)     /* ROUTE_TRACE, hops > 0 */
 #define RIO_CAP_RESUME      (1ull << 7)     /* RESUME */
 #define RIO_CAP_LONG        (1ull << 8)     /* steps beyond MAX_DMA */
+#define RIO_CAP_ANNOUNCE    (1ull << 10)    /* ANNOUNCE */
 
 /* "Handshake": who speaks */
 enum {
     RIO_ROLE_CLIENT     = 1,    /* a VMM with a device */
     RIO_ROLE_GATEWAY    = 2,    /* a client platform's gateway */
     RIO_ROLE_SERVER     = 3,    /* a server, also when it forwards */
+};
+
+/* "Announcements": distance of an entry that is no longer true */
+enum {
+    RIO_ANNOUNCE_GONE   = 255,
 };
 
 /* "Description": bus of a module */

@@ -225,6 +225,29 @@ static uint16_t rand_records(GRand *r, RioMessage *m, uint8_t *payload)
     return n;
 }
 
+static void rand_announce(GRand *r, RioMessage *m, uint8_t *payload)
+{
+    uint8_t *p = payload;
+
+    m->announce.count = 1 + below(r, 20);
+    for (uint32_t i = 0; i < m->announce.count; i++) {
+        RioString names[2];
+
+        rand_string(r, names[0], 1, 40);
+        rand_string(r, names[1], 0, 40);
+        put(p, below(r, 4) ? below(r, RIO_MAX_HOPS) : RIO_ANNOUNCE_GONE, 2);
+        p += 2;
+        for (unsigned n = 0; n < 2; n++) {
+            uint16_t len = strlen(names[n]);
+
+            put(p, len, 2);
+            memcpy(p + 2, names[n], len);
+            p += 2 + len;
+        }
+    }
+    m->payload.len = p - payload;
+}
+
 static void rand_mem_table(GRand *r, RioMessage *m, uint8_t *payload)
 {
     uint64_t at = 0;
@@ -386,6 +409,9 @@ static void rand_body(GRand *r, RioMessage *m, uint8_t *payload,
     case RIO_OP_ROUTE_TRACE_REPLY:
         m->traced.count = rand_records(r, m, payload);
         break;
+    case RIO_OP_ANNOUNCE:
+        rand_announce(r, m, payload);
+        break;
     case RIO_OP_REGION_WRITE_BATCH:
         rand_batch(r, m, payload);
         break;
@@ -425,7 +451,7 @@ static void rand_body(GRand *r, RioMessage *m, uint8_t *payload,
 
 static bool is_link(uint8_t op)
 {
-    return op <= RIO_OP_BYE;
+    return !rio_op_of_session(op);
 }
 
 void rio_test_message(GRand *r, uint8_t op, RioMessage *m, uint8_t *payload,
@@ -618,6 +644,9 @@ static void same_control(const RioMessage *a, const RioMessage *b)
         break;
     case RIO_OP_ROUTE_TRACE_REPLY:
         SAME(traced.count);
+        break;
+    case RIO_OP_ANNOUNCE:
+        SAME(announce.count);
         break;
     case RIO_OP_MEM_TABLE:
         SAME(mem_table.count);

@@ -160,6 +160,7 @@ static void test_list_lengths_must_match(void)
     static const uint8_t ops[] = {
         RIO_OP_HELLO, RIO_OP_HELLO_REPLY, RIO_OP_BYE, RIO_OP_ATTACH,
         RIO_OP_SESSION_GONE, RIO_OP_ROUTE_TRACE, RIO_OP_ROUTE_TRACE_REPLY,
+        RIO_OP_ANNOUNCE,
         RIO_OP_REGION_WRITE_BATCH, RIO_OP_DOORBELL, RIO_OP_RECIPE,
         RIO_OP_DMA_READ, RIO_OP_DMA_WRITE, RIO_OP_MEM_TABLE,
         RIO_OP_MEM_UPDATE,
@@ -269,7 +270,7 @@ static void test_status_belongs_to_replies(void)
         put(buf + BODY, 0, 2);
         buf[7] = RIO_STATUS_IO;
         if (may) {
-            put(buf + 8, 0, *op <= RIO_OP_BYE ? BODY - 8 : 0);
+            put(buf + 8, 0, !rio_op_of_session(*op) ? BODY - 8 : 0);
             assert_ok(BODY + 2);
             buf[7] = RIO_STATUS_SHUTDOWN + 1;
             assert_bad(8, RIO_STATUS_PROTOCOL, "unknown status");
@@ -290,7 +291,7 @@ static void test_sequence_number_follows_the_scope(void)
 
         put(buf + 32, rio_op_sequenced(*op) ? 0 : 1, 8);
         assert_bad(n, RIO_STATUS_PROTOCOL,
-                   *op <= RIO_OP_BYE ? "header field" : "sequence number");
+                   !rio_op_of_session(*op) ? "header field" : "sequence number");
     }
     g_rand_free(r);
 }
@@ -298,7 +299,7 @@ static void test_sequence_number_follows_the_scope(void)
 static void test_link_messages_name_no_session(void)
 {
     static const uint8_t ops[] = {
-        RIO_OP_HELLO, RIO_OP_PING, RIO_OP_PONG, RIO_OP_BYE,
+        RIO_OP_HELLO, RIO_OP_PING, RIO_OP_PONG, RIO_OP_BYE, RIO_OP_ANNOUNCE,
     };
     GRand *r = new_rand();
     RioMessage m;

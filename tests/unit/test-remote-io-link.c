@@ -242,6 +242,7 @@ static void test_capability_not_agreed_on_is_bad(void)
         { RIO_OP_RESUME_REPLY, RIO_CAP_RESUME },
         { RIO_OP_ROUTE_TRACE, RIO_CAP_ROUTE },
         { RIO_OP_ROUTE_TRACE_REPLY, RIO_CAP_ROUTE },
+        { RIO_OP_ANNOUNCE, RIO_CAP_ANNOUNCE },
         { RIO_OP_DOORBELL, RIO_CAP_RECIPES },
         { RIO_OP_RECIPE, RIO_CAP_RECIPES },
         { RIO_OP_DMA_READ, RIO_CAP_DMA },

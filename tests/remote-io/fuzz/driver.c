@@ -85,7 +85,7 @@ static void add_messages(GRand *r, const char *prefix_hex)
             size_t n;
 
             rio_test_message(r, *op, &m, payload, 300);
-            if (*op > RIO_OP_BYE) {
+            if (rio_op_of_session(*op)) {
                 m.ids = (RioIds) { 1, 1, 1, 1 };
                 m.epoch = 1;
                 m.seq = m.seq ? 1 + below(r, 3) : 0;
