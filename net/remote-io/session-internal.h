@@ -77,6 +77,11 @@ struct RioSession {
     uint32_t held_messages;
     uint32_t held_bytes;
 
+    /* Somebody else decides what may go out, see rio_session_fence() */
+    bool fenced;
+    uint32_t fenced_bytes;      /* of the log, at its tail: not committed */
+    uint64_t committed;         /* what may be said to have been received */
+
     /* The link's; see RioSessionOwner */
     const RioSessionOwner *owner;
     void *link;
@@ -98,6 +103,9 @@ size_t rio_session_tx_some(RioSession *s, const uint8_t **data,
 
 /* What is left of the message in progress, 0 bytes between two messages */
 size_t rio_session_tx_rest(const RioSession *s, const uint8_t **data);
+
+/* There is something to send, or (@work false) something happened */
+void rio_session_wake(RioSession *s, bool work);
 
 /* True when rio_session_tx() would give bytes */
 bool rio_session_tx_waits(const RioSession *s);

@@ -81,8 +81,7 @@ static const char *state_name(RioSessionState state)
     return names[state];
 }
 
-/* There is something to send, or (@work false) something happened */
-static void wake(RioSession *s, bool work)
+void rio_session_wake(RioSession *s, bool work)
 {
     s->idle_ticks = 0;
     if (s->owner && (!s->recent || (work && !s->awake))) {
@@ -200,8 +199,11 @@ static void log_grew(RioSession *s, uint32_t n)
 {
     s->tail += n;
     s->peak = MAX(s->peak, s->tail - s->head);
+    if (s->fenced) {
+        s->fenced_bytes += n;
+    }
     ack_sent(s);
-    wake(s, true);
+    rio_session_wake(s, true);
 }
 
 /*
@@ -249,6 +251,7 @@ void rio_session_close(RioSession *s)
     s->log = NULL;
     s->size = 0;
     s->head = s->tail = 0;
+    s->fenced_bytes = 0;
     s->acked = s->sent;
     ack_sent(s);
     set_tx(s, 0, s->sent + 1);
@@ -276,10 +279,16 @@ static void forget_until(RioSession *s, uint64_t seq)
     }
 }
 
-/* What may be said to have been received */
-static uint64_t acknowledged(const RioSession *s)
+/* What was received and acted upon */
+static uint64_t acted_upon(const RioSession *s)
 {
     return s->received - s->held_messages;
+}
+
+/* What may be said to have been received, whatever leaves with it */
+uint64_t rio_session_acknowledged(const RioSession *s)
+{
+    return s->fenced ? s->committed : acted_upon(s);
 }
 
 /* Everything left in the log goes out again, in the name of the new epoch */
@@ -287,7 +296,7 @@ static void restamp_log(RioSession *s)
 {
     for (uint32_t at = s->head; at < s->tail;
          at += rio_encoded_length(s->log + at)) {
-        rio_restamp(s->log + at, s->epoch, acknowledged(s));
+        rio_restamp(s->log + at, s->epoch, rio_session_acknowledged(s));
     }
 }
 
@@ -318,7 +327,7 @@ bool rio_session_resume(RioSession *s, uint32_t epoch,
     forget_until(s, peer_received);
     set_tx(s, s->head, peer_received + 1);
     restamp_log(s);
-    wake(s, true);
+    rio_session_wake(s, true);
     return true;
 }
 
@@ -326,14 +335,15 @@ bool rio_session_resume(RioSession *s, uint32_t epoch,
 
 /*
  * The fields of the header that are the session's business.  The ack is as
- * fresh as it can be; it only gets older while the message waits.
+ * fresh as it can be; it only gets older while the message waits.  A message
+ * of the log waits behind the fence until what it acknowledges is committed.
  */
 static void stamp(RioSession *s, RioMessage *m, uint64_t seq)
 {
     m->ids = s->ids;
     m->epoch = s->epoch;
     m->seq = seq;
-    m->ack = acknowledged(s);
+    m->ack = seq ? acted_upon(s) : rio_session_acknowledged(s);
 }
 
 bool rio_session_send(RioSession *s, RioMessage *m)
@@ -363,7 +373,7 @@ bool rio_session_send(RioSession *s, RioMessage *m)
  */
 static bool can_merge(const RioSession *s)
 {
-    return s->mergeable && s->last >= s->tx_end &&
+    return s->mergeable && s->last >= s->tx_end && !s->fenced &&
            log_admits(s, RIO_BATCH_FIRST);
 }
 
@@ -384,7 +394,7 @@ static bool merge(RioSession *s, const RioWrite *w)
     if (!n) {
         return false;
     }
-    rio_restamp(last, s->epoch, acknowledged(s));
+    rio_restamp(last, s->epoch, acted_upon(s));
     log_grew(s, n);
     return true;
 }
@@ -468,7 +478,7 @@ RioReceiveResult rio_session_receive(RioSession *s, const RioMessage *m,
     }
     s->unacked_messages++;
     s->unacked_bytes += m->length;
-    wake(s, rio_session_wants_ack(s));
+    rio_session_wake(s, rio_session_wants_ack(s));
     if (m->seq <= s->received) {
         return RIO_RECEIVE_DROP;
     }
@@ -485,6 +495,7 @@ static uint32_t ack_bytes(const RioSession *s)
 bool rio_session_wants_ack(const RioSession *s)
 {
     return s->state == RIO_SESSION_LIVE &&
+           (!s->fenced || s->committed == acted_upon(s)) &&
            (s->unacked_messages >= RIO_ACK_MESSAGES ||
             s->unacked_bytes >= ack_bytes(s) ||
             s->ack_due) && s->unacked_messages;
@@ -514,7 +525,7 @@ void rio_session_release(RioSession *s, uint32_t length)
     if (s->state == RIO_SESSION_LIVE) {
         s->unacked_messages++;
         s->unacked_bytes += length;
-        wake(s, rio_session_wants_ack(s));
+        rio_session_wake(s, rio_session_wants_ack(s));
     }
 }
 
@@ -525,14 +536,9 @@ size_t rio_session_held(const RioSession *s)
 
 void rio_session_drop_held(RioSession *s)
 {
-    s->received = acknowledged(s);
+    s->received = acted_upon(s);
     s->held_messages = 0;
     s->held_bytes = 0;
-}
-
-uint64_t rio_session_acknowledged(const RioSession *s)
-{
-    return acknowledged(s);
 }
 
 /* --- forwarding --- */
@@ -572,11 +578,50 @@ void rio_session_relay_clear(RioSession *s)
     log_emptied(s);
 }
 
+/* --- the fence --- */
+
+void rio_session_fence(RioSession *s)
+{
+    s->fenced = true;
+    s->committed = acted_upon(s);
+}
+
+void rio_session_commit(RioSession *s)
+{
+    s->committed = acted_upon(s);
+    s->fenced_bytes = 0;
+    rio_session_wake(s, true);
+}
+
+void rio_session_unfence(RioSession *s)
+{
+    if (s->fenced) {
+        rio_session_commit(s);
+        s->fenced = false;
+    }
+}
+
+void rio_session_image(const RioSession *s, RioSessionImage *image)
+{
+    image->epoch = s->epoch;
+    image->sent = s->sent;
+    image->acked = s->acked;
+    image->received = acted_upon(s);
+    image->log = (RioBytes) { s->log + s->head, s->tail - s->head };
+    image->fresh = s->fenced_bytes;
+}
+
 /* --- transmitting --- */
+
+/* Where that ends in the log which may be transmitted */
+static uint32_t tx_limit(const RioSession *s)
+{
+    return s->tail - s->fenced_bytes;
+}
 
 bool rio_session_tx_waits(const RioSession *s)
 {
-    return s->state == RIO_SESSION_LIVE && s->tx < s->tail;
+    return s->state == RIO_SESSION_LIVE && s->tx < tx_limit(s);
 }
 
 size_t rio_session_tx(RioSession *s, const uint8_t **data)
@@ -585,7 +630,7 @@ size_t rio_session_tx(RioSession *s, const uint8_t **data)
         return 0;
     }
     *data = s->log + s->tx;
-    return s->tail - s->tx;
+    return tx_limit(s) - s->tx;
 }
 
 /*

@@ -143,7 +143,10 @@ size_t rio_session_held(const RioSession *s);
  */
 void rio_session_drop_held(RioSession *s);
 
-/* Last seq that was delivered and is not held: what RESUME may name */
+/*
+ * Last seq that was delivered, is not held and not behind the fence: what
+ * RESUME and its reply may name
+ */
 uint64_t rio_session_acknowledged(const RioSession *s);
 
 /* --- out of one process, into another --- */
@@ -191,6 +194,36 @@ RioSession *rio_session_import(RioBytes bytes, RioSide side, RioError *err)
  * takes those that RESUME_REPLY names.
  */
 void rio_session_set_ids(RioSession *s, const RioIds *ids);
+
+/* --- the fence: what others keep before the peer may know of it --- */
+
+/**
+ * rio_session_fence: before anything is sent or received
+ *
+ * From here on messages wait in the log, and what was received is not
+ * acknowledged, until rio_session_commit().  So whoever keeps a copy of the
+ * session is never behind what the peer was told.
+ */
+void rio_session_fence(RioSession *s);
+
+/* All that happened so far was kept: the peer may be told */
+void rio_session_commit(RioSession *s);
+
+/* Nobody keeps it any more: let everything go out */
+void rio_session_unfence(RioSession *s);
+
+/* What must be kept of a session, besides its identity */
+typedef struct RioSessionImage {
+    uint32_t epoch;
+    uint64_t sent;              /* last seq in the log */
+    uint64_t acked;             /* last seq that left it */
+    uint64_t received;          /* last seq that was acted upon */
+    /* Whole messages, acked + 1 to sent; until the next call on the session */
+    RioBytes log;
+    uint32_t fresh;             /* bytes at its end since the last commit */
+} RioSessionImage;
+
+void rio_session_image(const RioSession *s, RioSessionImage *image);
 
 /* --- forwarding --- */
 
