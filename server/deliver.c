@@ -36,11 +36,17 @@ typedef struct RouteTask {
     uint8_t payload[];
 } RouteTask;
 
+/* The session was resumed meanwhile: the message comes again */
+static bool is_dropped(const RouteTask *t)
+{
+    return t->held && t->message.epoch != rio_session_epoch(t->session->rio);
+}
+
 static void queue_left_locked(RiodConnection *conn, RiodSession *s,
                               const RouteTask *t)
 {
     s->queued--;
-    if (t->held) {
+    if (t->held && !is_dropped(t)) {
         rio_session_release(s->rio, t->message.length);
     }
     conn->queued--;
@@ -69,7 +75,7 @@ static void route_task_run(RiodTask *task)
 
     WITH_QEMU_LOCK_GUARD(&conn->lock) {
         queue_left_locked(conn, s, t);
-        if (!s->ended) {
+        if (!s->ended && !is_dropped(t)) {
             dispatch_locked(s, &t->message, t->files);
             riod_connection_send_locked(conn);
         }

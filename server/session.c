@@ -549,7 +549,6 @@ static void session_move_queue(RiodSession *s, RiodConnection *old,
 static bool session_take_over(RiodSession *s, RiodConnection *old,
                               RiodConnection *conn, const RioMessage *resume)
 {
-    uint64_t had = rio_session_received(s->rio);
     bool there, joined;
     RioMessage m;
     RioError err;
@@ -574,6 +573,8 @@ static bool session_take_over(RiodSession *s, RiodConnection *old,
         refuse_resume(conn, resume, &err);
         return false;
     }
+    /* What waits for its turn comes again, or credits would count it twice */
+    rio_session_drop_held(s->rio);
     riod_share_drop(s);         /* a table ends with its connection */
     session_accept_files(s, conn);
     session_move_queue(s, old, conn);
@@ -583,7 +584,7 @@ static bool session_take_over(RiodSession *s, RiodConnection *old,
     rio_message_init(&m, RIO_OP_RESUME_REPLY, 0, resume->tag);
     m.ids = s->ids;
     m.epoch = resume->epoch;
-    m.resume.received = had;
+    m.resume.received = rio_session_received(s->rio);
     riod_connection_control_locked(conn, &m);
     rio_link_add_session(conn->link, s->rio);
     QLIST_INSERT_HEAD(&conn->sessions, s, on_conn);
