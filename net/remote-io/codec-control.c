@@ -516,6 +516,14 @@ bool rio_control_decode(RioMessage *m, RioError *err)
     case RIO_OP_STATE_SAVE_REPLY:
     case RIO_OP_STATE_LOAD:
         return decode_state(m, err);
+    case RIO_OP_MOVE:
+    case RIO_OP_MOVE_REPLY:
+    case RIO_OP_MOVED:
+    case RIO_OP_MOVE_OFFER:
+    case RIO_OP_MOVE_DATA:
+    case RIO_OP_MOVE_STEP:
+    case RIO_OP_MOVE_STEP_REPLY:
+        return rio_move_decode(m, err);
     default:
         return true;            /* DETACH, ACK, ...: the body is empty */
     }
@@ -556,6 +564,14 @@ size_t rio_control_size(const RioMessage *m)
     case RIO_OP_STATE_SAVE_REPLY:
     case RIO_OP_STATE_LOAD:
         return LIST_FIXED + (size_t)m->payload.len;
+    case RIO_OP_MOVE:
+    case RIO_OP_MOVE_REPLY:
+    case RIO_OP_MOVED:
+    case RIO_OP_MOVE_OFFER:
+    case RIO_OP_MOVE_DATA:
+    case RIO_OP_MOVE_STEP:
+    case RIO_OP_MOVE_STEP_REPLY:
+        return rio_move_size(m);
     default:
         return 0;
     }
@@ -611,6 +627,14 @@ bool rio_control_encode(const RioMessage *m, uint8_t *body, size_t size)
         w.p += LIST_FIXED;
         rio_write_bytes(&w, m->payload);
         break;
+    case RIO_OP_MOVE:
+    case RIO_OP_MOVE_REPLY:
+    case RIO_OP_MOVED:
+    case RIO_OP_MOVE_OFFER:
+    case RIO_OP_MOVE_DATA:
+    case RIO_OP_MOVE_STEP:
+    case RIO_OP_MOVE_STEP_REPLY:
+        return rio_move_encode(m, body, size);
     default:
         break;
     }

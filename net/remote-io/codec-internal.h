@@ -146,6 +146,11 @@ bool rio_control_decode(RioMessage *m, RioError *err)
 size_t rio_control_size(const RioMessage *m);
 bool rio_control_encode(const RioMessage *m, uint8_t *body, size_t size)
     G_GNUC_WARN_UNUSED_RESULT;
+/* Those of a move, for rio_control_*() */
+bool rio_move_decode(RioMessage *m, RioError *err) G_GNUC_WARN_UNUSED_RESULT;
+size_t rio_move_size(const RioMessage *m);
+bool rio_move_encode(const RioMessage *m, uint8_t *body, size_t size)
+    G_GNUC_WARN_UNUSED_RESULT;
 bool rio_reason_encode(const RioMessage *m, uint8_t *body, size_t size)
     G_GNUC_WARN_UNUSED_RESULT;
 

@@ -195,6 +195,40 @@ typedef struct RioMessage {
         struct {                /* DMA_READ_REPLY; payload: bytes */
             uint32_t offset;        /* of this piece in the transfer */
         } dma_data;
+        struct {                /* MOVE */
+            uint8_t kind;           /* RIO_MOVE_START, ... */
+            RioString server;       /* START: not empty; else empty */
+            RioString module;       /* empty: the same name; else empty */
+        } move;
+        struct {                /* MOVE_REPLY */
+            uint8_t phase;          /* RIO_MOVE_NONE, ... */
+            uint64_t done;
+            uint64_t total;         /* 0: not known yet */
+        } moving;
+        struct {                /* MOVED */
+            RioString server;       /* or empty */
+            RioString address;      /* or empty */
+        } moved;
+        struct {                /* MOVE_OFFER */
+            uint8_t id[RIO_UUID_SIZE];
+            uint64_t caps;
+            uint32_t state_version;
+            uint32_t sessions;
+            RioString module;       /* not empty */
+            RioString driver;
+        } offer;
+        struct {                /* MOVE_DATA; payload: data */
+            uint8_t id[RIO_UUID_SIZE];
+            uint64_t offset;
+        } parcel;
+        struct {                /* MOVE_STEP */
+            uint8_t id[RIO_UUID_SIZE];
+            uint8_t kind;           /* RIO_MOVE_COMMIT, ... */
+        } step;
+        struct {                /* MOVE_STEP_REPLY */
+            uint8_t phase;          /* RIO_MOVE_NONE, ... */
+            uint64_t received;
+        } stepped;
         struct {                /* MEM_TABLE; payload: entries */
             uint32_t count;
         } mem_table;
@@ -494,6 +528,62 @@ void rio_session_record_put(uint8_t *p, const RioSessionRecord *record);
 /* Returns: false with *@err; @record->log points into @bytes */
 bool rio_session_record_get(RioBytes bytes, RioSessionRecord *record,
                             RioError *err) G_GNUC_WARN_UNUSED_RESULT;
+
+/**
+ * RioParcel: a module that moves, see "The parcel"
+ *
+ * The reader judges the whole parcel, except the record of each session,
+ * which rio_session_import() does.
+ */
+typedef struct RioParcel {
+    RioString driver;
+    uint32_t state_version;
+    uint32_t sessions;
+    RioBytes state;
+    RioBytes rest;              /* sessions, see rio_parcel_session() */
+} RioParcel;
+
+/* One session of it.  @vectors are ascending and below RIO_MAX_MSIX. */
+typedef struct RioParcelSession {
+    uint32_t slot;
+    uint64_t caps;
+    uint32_t levels;
+    uint32_t told;
+    uint32_t pulsed;
+    uint8_t client_uuid[RIO_UUID_SIZE];
+    uint8_t vm_uuid[RIO_UUID_SIZE];
+    RioString client;           /* not empty */
+    RioString vm;
+    RioString device;
+    uint32_t num_vectors;
+    RioBytes vectors;           /* see rio_parcel_vector() */
+    RioBytes record;            /* see rio_session_import() */
+} RioParcelSession;
+
+/* Bytes that a head (with its driver) and a session (with all) may take */
+#define RIO_PARCEL_HEAD_MAX (26u + RIO_MAX_STRING)
+#define RIO_PARCEL_SESSION_MAX (70u + 3 * RIO_MAX_STRING + 4 * RIO_MAX_MSIX)
+
+/* Returns: bytes written at @p: all before the state, whose length is given */
+size_t rio_parcel_put(uint8_t *p, const RioParcel *parcel);
+
+/* Returns: bytes written at @p: all before the record, which follows */
+size_t rio_parcel_session_put(uint8_t *p, const RioParcelSession *session);
+
+/* Write and read a vector */
+void rio_parcel_vector_put(uint8_t *vectors, uint32_t i, uint32_t vector);
+uint32_t rio_parcel_vector(const RioParcelSession *session, uint32_t i);
+
+/* Returns: false with *@err when @bytes are no parcel */
+bool rio_parcel_get(RioBytes bytes, RioParcel *parcel, RioError *err)
+    G_GNUC_WARN_UNUSED_RESULT;
+
+/*
+ * Take the next session out of a parcel that was judged, from @at on, which
+ * moves behind it.  Returns: false when there is none.
+ */
+bool rio_parcel_session(const RioParcel *parcel, uint32_t *at,
+                        RioParcelSession *session);
 
 /* True when @op is sequenced, and when a message of it may come from a side */
 bool rio_op_sequenced(uint8_t op);

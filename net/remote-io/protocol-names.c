@@ -19,7 +19,7 @@
 #define OP_MORE(op) \
     ((op) == RIO_OP_DOORBELL || (op) == RIO_OP_DMA_WRITE || \
      (op) == RIO_OP_DMA_READ_REPLY || (op) == RIO_OP_STATE_SAVE_REPLY || \
-     (op) == RIO_OP_STATE_LOAD)
+     (op) == RIO_OP_STATE_LOAD || (op) == RIO_OP_MOVE_DATA)
 #define OP_FLAGS(op) \
     ((OP_TRACE(op) ? RIO_FLAG_TRACE : 0) | \
      (OP_POSTED(op) ? RIO_FLAG_POSTED : 0) | \
@@ -34,7 +34,8 @@
      (op) == RIO_OP_REGION_WRITE_REPLY || (op) == RIO_OP_RESET_REPLY || \
      (op) == RIO_OP_DMA_READ_REPLY || (op) == RIO_OP_DMA_WRITE_REPLY || \
      (op) == RIO_OP_MEM_TABLE_REPLY || (op) == RIO_OP_QUIESCE_REPLY || \
-     (op) == RIO_OP_STATE_SAVE_REPLY || (op) == RIO_OP_STATE_LOAD_REPLY)
+     (op) == RIO_OP_STATE_SAVE_REPLY || (op) == RIO_OP_STATE_LOAD_REPLY || \
+     (op) == RIO_OP_MOVE_REPLY || (op) == RIO_OP_MOVE_STEP_REPLY)
 
 static const RioOpInfo op_table[256] = {
 #define X(op_name, op, op_scope, op_from, op_min, op_max) \
@@ -117,6 +118,14 @@ uint64_t rio_op_cap(uint8_t op)
     case RIO_OP_STATE_LOAD:
     case RIO_OP_STATE_LOAD_REPLY:
         return RIO_CAP_STATE;
+    case RIO_OP_MOVE:
+    case RIO_OP_MOVE_REPLY:
+    case RIO_OP_MOVED:
+    case RIO_OP_MOVE_OFFER:
+    case RIO_OP_MOVE_DATA:
+    case RIO_OP_MOVE_STEP:
+    case RIO_OP_MOVE_STEP_REPLY:
+        return RIO_CAP_MOVE;
     case RIO_OP_MEM_UPDATE:
         return RIO_CAP_MEMORY;
     case RIO_OP_TIME_SYNC:

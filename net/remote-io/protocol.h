@@ -53,6 +53,7 @@
 #define RIO_MAX_MEMORY              64u     /* entries of MEM_TABLE */
 #define RIO_MAX_FILES               16u     /* descriptors with MEM_TABLE */
 #define RIO_MAX_ANNOUNCED           16384u  /* modules that one server names */
+#define RIO_MAX_PARCEL              (64u * 1024 * 1024) /* a moving module */
 #define RIO_TOKEN_SIZE              16u
 #define RIO_UUID_SIZE               16u
 #define RIO_DEFAULT_LOG             (1024u * 1024)  /* unacknowledged bytes */
@@ -139,6 +140,10 @@ enum {
  * QUIESCE (QUIESCE_REPLY) stop, or go on, before and after a migration
  * STATE_SAVE (STATE_SAVE_REPLY), STATE_LOAD (STATE_LOAD_REPLY)
  *                         a piece of the module's state
+ * MOVE (MOVE_REPLY)       a client has its module moved to another server
+ * MOVED                   the session goes on at another server
+ * MOVE_OFFER, MOVE_DATA, MOVE_STEP (MOVE_STEP_REPLY)
+ *                         a server gives a module to another
  * MEM_UPDATE              plain memory of a region has changed
  * TIME_SYNC               the sender's time, and how far the other may run
  */
@@ -183,6 +188,13 @@ enum {
     X(STATE_SAVE_REPLY,   0x63, CONTROL,   SERVER,    8, RIO_VAR) \
     X(STATE_LOAD,         0x64, CONTROL,   CLIENT,    8, RIO_VAR) \
     X(STATE_LOAD_REPLY,   0x65, CONTROL,   SERVER,    0,       0) \
+    X(MOVE,               0x68, CONTROL,   CLIENT,   12,     522) \
+    X(MOVE_REPLY,         0x69, CONTROL,   SERVER,   24,      24) \
+    X(MOVED,              0x6a, CONTROL,   SERVER,    4,     514) \
+    X(MOVE_OFFER,         0x6b, CONTROL,   CLIENT,   37,     546) \
+    X(MOVE_DATA,          0x6c, CONTROL,   CLIENT,   25, RIO_VAR) \
+    X(MOVE_STEP,          0x6d, CONTROL,   CLIENT,   24,      24) \
+    X(MOVE_STEP_REPLY,    0x6e, CONTROL,   SERVER,   16,      16) \
     X(MEM_UPDATE,         0x70, SEQUENCED, ANY,      16, RIO_VAR) \
     X(TIME_SYNC,          0x78, SEQUENCED, ANY,      16,      16)
 
@@ -234,6 +246,7 @@ enum {
 #define RIO_CAP_ROUTE       (1ull << 6)     /* ROUTE_TRACE, hops > 0 */
 #define RIO_CAP_RESUME      (1ull << 7)     /* RESUME */
 #define RIO_CAP_LONG        (1ull << 8)     /* steps beyond MAX_DMA */
+#define RIO_CAP_MOVE        (1ull << 9)     /* MOVE, MOVED, MOVE_* */
 #define RIO_CAP_ANNOUNCE    (1ull << 10)    /* ANNOUNCE */
 
 /* "Handshake": who speaks */
@@ -297,6 +310,28 @@ enum {
 enum {
     RIO_QUIESCE_STOP    = 1,    /* no DMA and no interrupt after the reply */
     RIO_QUIESCE_GO      = 2,
+};
+
+/* "Moving a module": how far a move is */
+enum {
+    RIO_MOVE_NONE       = 0,    /* not known, or given up */
+    RIO_MOVE_OFFERED    = 1,    /* the target has a module that waits */
+    RIO_MOVE_LOADED     = 2,    /* it has all, and does not act */
+    RIO_MOVE_COMMITTED  = 3,    /* it acts */
+};
+
+/* "Moving a module": kind in MOVE */
+enum {
+    RIO_MOVE_START      = 1,
+    RIO_MOVE_CANCEL     = 2,
+    RIO_MOVE_PROGRESS   = 3,    /* ASK in the specification */
+};
+
+/* "Moving a module": kind in MOVE_STEP */
+enum {
+    RIO_MOVE_COMMIT     = 1,
+    RIO_MOVE_ABORT      = 2,
+    RIO_MOVE_ASK        = 3,
 };
 
 /* "Memory updates": kind in MEM_UPDATE */

@@ -387,6 +387,51 @@ static void rand_small_body(GRand *r, RioMessage *m)
     }
 }
 
+static void rand_move(GRand *r, RioMessage *m, uint8_t *payload,
+                      uint32_t most)
+{
+    switch (m->op) {
+    case RIO_OP_MOVE:
+        m->move.kind = RIO_MOVE_START + below(r, 3);
+        if (m->move.kind == RIO_MOVE_START) {
+            rand_string(r, m->move.server, 1, 50);
+            rand_string(r, m->move.module, 0, 50);
+        }
+        break;
+    case RIO_OP_MOVE_REPLY:
+        m->moving.phase = below(r, RIO_MOVE_COMMITTED + 1);
+        m->moving.done = rand64(r);
+        m->moving.total = rand64(r);
+        break;
+    case RIO_OP_MOVED:
+        rand_string(r, m->moved.server, 0, 50);
+        rand_string(r, m->moved.address, 0, 50);
+        break;
+    case RIO_OP_MOVE_OFFER:
+        rand_bytes(r, m->offer.id, RIO_UUID_SIZE);
+        m->offer.caps = rand64(r);
+        m->offer.state_version = g_rand_int(r);
+        m->offer.sessions = g_rand_int(r);
+        rand_string(r, m->offer.module, 1, 50);
+        rand_string(r, m->offer.driver, 0, 50);
+        break;
+    case RIO_OP_MOVE_DATA:
+        m->flags = below(r, 2) ? RIO_FLAG_MORE : 0;
+        rand_bytes(r, m->parcel.id, RIO_UUID_SIZE);
+        m->parcel.offset = below(r, RIO_MAX_PARCEL / 2);
+        rand_data(r, m, payload, 1, MIN(most, RIO_MAX_DMA));
+        break;
+    case RIO_OP_MOVE_STEP:
+        rand_bytes(r, m->step.id, RIO_UUID_SIZE);
+        m->step.kind = RIO_MOVE_COMMIT + below(r, 3);
+        break;
+    case RIO_OP_MOVE_STEP_REPLY:
+        m->stepped.phase = below(r, RIO_MOVE_COMMITTED + 1);
+        m->stepped.received = rand64(r);
+        break;
+    }
+}
+
 static void rand_body(GRand *r, RioMessage *m, uint8_t *payload,
                       uint32_t most)
 {
@@ -440,6 +485,15 @@ static void rand_body(GRand *r, RioMessage *m, uint8_t *payload,
         m->flags = below(r, 2) ? RIO_FLAG_MORE : 0;
         m->state.offset = rand64(r) >> 1;
         rand_data(r, m, payload, 0, MIN(most, RIO_MAX_DMA));
+        break;
+    case RIO_OP_MOVE:
+    case RIO_OP_MOVE_REPLY:
+    case RIO_OP_MOVED:
+    case RIO_OP_MOVE_OFFER:
+    case RIO_OP_MOVE_DATA:
+    case RIO_OP_MOVE_STEP:
+    case RIO_OP_MOVE_STEP_REPLY:
+        rand_move(r, m, payload, most);
         break;
     case RIO_OP_MEM_UPDATE:
         rand_update(r, m, payload, most);
@@ -594,6 +648,46 @@ static void same_header(const RioMessage *a, const RioMessage *b)
     SAME(ack);
 }
 
+static void same_move(const RioMessage *a, const RioMessage *b)
+{
+    switch (a->op) {
+    case RIO_OP_MOVE:
+        SAME(move.kind);
+        g_assert_cmpstr(a->move.server, ==, b->move.server);
+        g_assert_cmpstr(a->move.module, ==, b->move.module);
+        break;
+    case RIO_OP_MOVE_REPLY:
+        SAME(moving.phase);
+        SAME(moving.done);
+        SAME(moving.total);
+        break;
+    case RIO_OP_MOVED:
+        g_assert_cmpstr(a->moved.server, ==, b->moved.server);
+        g_assert_cmpstr(a->moved.address, ==, b->moved.address);
+        break;
+    case RIO_OP_MOVE_OFFER:
+        SAME_BYTES(offer.id);
+        SAME(offer.caps);
+        SAME(offer.state_version);
+        SAME(offer.sessions);
+        g_assert_cmpstr(a->offer.module, ==, b->offer.module);
+        g_assert_cmpstr(a->offer.driver, ==, b->offer.driver);
+        break;
+    case RIO_OP_MOVE_DATA:
+        SAME_BYTES(parcel.id);
+        SAME(parcel.offset);
+        break;
+    case RIO_OP_MOVE_STEP:
+        SAME_BYTES(step.id);
+        SAME(step.kind);
+        break;
+    case RIO_OP_MOVE_STEP_REPLY:
+        SAME(stepped.phase);
+        SAME(stepped.received);
+        break;
+    }
+}
+
 static void same_control(const RioMessage *a, const RioMessage *b)
 {
     switch (a->op) {
@@ -656,6 +750,8 @@ static void same_control(const RioMessage *a, const RioMessage *b)
     case RIO_OP_STATE_LOAD:
         SAME(state.offset);
         break;
+    default:
+        same_move(a, b);
     }
 }
 

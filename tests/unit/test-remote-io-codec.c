@@ -163,7 +163,7 @@ static void test_list_lengths_must_match(void)
         RIO_OP_ANNOUNCE,
         RIO_OP_REGION_WRITE_BATCH, RIO_OP_DOORBELL, RIO_OP_RECIPE,
         RIO_OP_DMA_READ, RIO_OP_DMA_WRITE, RIO_OP_MEM_TABLE,
-        RIO_OP_MEM_UPDATE,
+        RIO_OP_MEM_UPDATE, RIO_OP_MOVE, RIO_OP_MOVED, RIO_OP_MOVE_OFFER,
     };
     GRand *r = new_rand();
 
@@ -214,6 +214,7 @@ static uint8_t flags_of(uint8_t op)
     case RIO_OP_DMA_READ_REPLY:
     case RIO_OP_STATE_SAVE_REPLY:
     case RIO_OP_STATE_LOAD:
+    case RIO_OP_MOVE_DATA:
         return RIO_FLAG_MORE;
     default:
         return 0;

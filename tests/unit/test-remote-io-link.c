@@ -257,6 +257,13 @@ static void test_capability_not_agreed_on_is_bad(void)
         { RIO_OP_STATE_SAVE_REPLY, RIO_CAP_STATE },
         { RIO_OP_STATE_LOAD, RIO_CAP_STATE },
         { RIO_OP_STATE_LOAD_REPLY, RIO_CAP_STATE },
+        { RIO_OP_MOVE, RIO_CAP_MOVE },
+        { RIO_OP_MOVE_REPLY, RIO_CAP_MOVE },
+        { RIO_OP_MOVED, RIO_CAP_MOVE },
+        { RIO_OP_MOVE_OFFER, RIO_CAP_MOVE },
+        { RIO_OP_MOVE_DATA, RIO_CAP_MOVE },
+        { RIO_OP_MOVE_STEP, RIO_CAP_MOVE },
+        { RIO_OP_MOVE_STEP_REPLY, RIO_CAP_MOVE },
         { RIO_OP_MEM_UPDATE, RIO_CAP_MEMORY },
         { RIO_OP_TIME_SYNC, RIO_CAP_TIME },
     };

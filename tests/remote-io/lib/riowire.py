@@ -14,7 +14,7 @@ HEADER = struct.Struct('<IBBBBIIIIIIQQ')
 MAGIC = 0x314f4952
 POSTED = 1
 CAP_DMA, CAP_RECIPES, CAP_ROUTE, CAP_RESUME = 1 << 0, 1 << 1, 1 << 6, 1 << 7
-CAP_LONG, CAP_ANNOUNCE = 1 << 8, 1 << 10
+CAP_LONG, CAP_MOVE, CAP_ANNOUNCE = 1 << 8, 1 << 9, 1 << 10
 
 OPS = {
     'HELLO': 0x01, 'HELLO_REPLY': 0x02, 'PING': 0x03, 'PONG': 0x04,
@@ -28,6 +28,8 @@ OPS = {
     'MEM_TABLE': 0x58, 'MEM_TABLE_REPLY': 0x59,
     'DMA_READ_REPLY': 0x51, 'DMA_WRITE': 0x52, 'DMA_WRITE_REPLY': 0x53,
     'ROUTE_TRACE': 0x18, 'ROUTE_TRACE_REPLY': 0x19, 'ANNOUNCE': 0x1a,
+    'MOVE': 0x68, 'MOVE_REPLY': 0x69, 'MOVED': 0x6a, 'MOVE_OFFER': 0x6b,
+    'MOVE_DATA': 0x6c, 'MOVE_STEP': 0x6d, 'MOVE_STEP_REPLY': 0x6e,
 }
 NAMES = {number: name for name, number in OPS.items()}
 
