@@ -280,10 +280,10 @@ static void round_trip_locked(RemoteIOCore *s, RemoteIOWaiter *w, bool vcpu,
     }
 }
 
-/* Nobody will answer: the device is being unplugged, or the policy is fail */
+/* Nobody will answer: unplugged, detached, or the policy is fail */
 static bool refuse_locked(RemoteIOCore *s)
 {
-    if (s->stopping || s->failing) {
+    if (s->stopping || s->failing || s->quiet) {
         trace_remote_io_refused(s->name, s->stopping);
         s->stats.failed++;
         return true;

@@ -174,7 +174,7 @@ static bool pump(RemoteIOCore *s, RemoteIOConn *conn, RioMessage *m,
             return false;
         }
         left = deadline_ns - remote_io_now_ns();
-        if (left <= 0 || qatomic_read(&s->detaching)) {
+        if (left <= 0 || qatomic_read(&s->hurry)) {
             error_setg(errp, "server %s accepted the connection but did not "
                        "answer within %u ms: is it a remote-io-server, and "
                        "not stopped?", s->server_text, s->connect_timeout_ms);
@@ -194,7 +194,7 @@ RemoteIOConn *remote_io_connect(RemoteIOCore *s, int64_t timeout_ms,
     conn->refs = 1;
     trace_remote_io_connecting(s->name, s->server_text);
     conn->transport = rio_transport_connect(s->server, timeout_ms,
-                                            &s->detaching, &err);
+                                            &s->hurry, &err);
     if (!conn->transport) {
         error_setg(errp, "%s; does a remote-io-server listen there?",
                    error_get_pretty(err));
@@ -298,6 +298,7 @@ bool remote_io_attach(RemoteIOCore *s, RemoteIOConn *conn,
     }
     out->ids = m.ids;
     out->epoch = m.epoch;
+    out->caps = m.attached.caps;
     memcpy(out->token, m.attached.token, RIO_TOKEN_SIZE);
     out->log_limit = m.attached.log_limit;
     out->max_outstanding = m.attached.max_outstanding;
@@ -306,6 +307,21 @@ bool remote_io_attach(RemoteIOCore *s, RemoteIOConn *conn,
     trace_remote_io_attached(s->name, s->module, m.ids.client, m.ids.vm,
                              m.ids.server, m.ids.module, m.epoch);
     return true;
+}
+
+void remote_io_give_back(RemoteIOConn *conn, const RemoteIOAttach *a,
+                         const char *why)
+{
+    RioMessage m = {
+        .op = RIO_OP_DETACH,
+        .ids = a->ids,
+        .epoch = a->epoch,
+    };
+
+    rio_link_send(conn->link, &m);
+    rio_link_bye(conn->link, RIO_STATUS_OK, why);
+    send_all(conn, NULL);
+    remote_io_conn_free(conn);
 }
 
 RemoteIOResume remote_io_resume(RemoteIOCore *s, RemoteIOConn *conn,

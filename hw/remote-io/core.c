@@ -33,6 +33,25 @@ static void get_address(Object *obj, Visitor *v, const char *name,
     visit_type_str(v, name, &text, errp);
 }
 
+SocketAddress *remote_io_address_copy(const SocketAddress *a)
+{
+    return QAPI_CLONE(SocketAddress, a);
+}
+
+SocketAddress *remote_io_address(const RemoteIOAddress *a, Error **errp)
+{
+    SocketAddress *addr;
+
+    if (a->type != QTYPE_QSTRING) {
+        return remote_io_address_copy((SocketAddress *)&a->u.address);
+    }
+    addr = rio_address_parse(a->u.text, errp);
+    if (!addr) {
+        error_prepend(errp, "server=%s: ", a->u.text);
+    }
+    return addr;
+}
+
 static void set_address(Object *obj, Visitor *v, const char *name,
                         void *opaque, Error **errp)
 {
@@ -43,14 +62,9 @@ static void set_address(Object *obj, Visitor *v, const char *name,
     if (!visit_type_RemoteIOAddress(v, name, &value, errp)) {
         return;
     }
-    if (value->type == QTYPE_QSTRING) {
-        addr = rio_address_parse(value->u.text, errp);
-        if (!addr) {
-            error_prepend(errp, "%s=%s: ", name, value->u.text);
-            return;
-        }
-    } else {
-        addr = QAPI_CLONE(SocketAddress, (SocketAddress *)&value->u.address);
+    addr = remote_io_address(value, errp);
+    if (!addr) {
+        return;
     }
     qapi_free_SocketAddress(*ptr);
     *ptr = addr;
@@ -92,7 +106,7 @@ static void set_policy(Object *obj, Visitor *v, const char *name,
     }
     value = qapi_enum_parse(&RemoteIOLossPolicy_lookup, text, -1, NULL);
     if (value < 0) {
-        error_setg(errp, "%s=%s: use pause, fail or wait", name, text);
+        error_setg(errp, "%s=%s: use pause, fail, wait or unplug", name, text);
     } else {
         *ptr = value;
     }
@@ -105,7 +119,7 @@ static void set_default_policy(ObjectProperty *op, const Property *prop)
 
 const PropertyInfo remote_io_prop_loss_policy = {
     .type = "RemoteIOLossPolicy",
-    .description = "pause/fail/wait",
+    .description = "pause/fail/wait/unplug",
     .enum_table = &RemoteIOLossPolicy_lookup,
     .get = get_policy,
     .set = set_policy,
@@ -134,7 +148,9 @@ void remote_io_core_reset(RemoteIOCore *s)
     trace_remote_io_reset(s->name);
     WITH_QEMU_LOCK_GUARD(&s->lock) {
         s->stats.resets++;
-        if (s->state_lost) {
+        if (s->quiet) {
+            /* Who is attached later begins with a reset anyway */
+        } else if (s->state_lost) {
             /* The module is as after power-on, and now so is the guest */
             remote_io_accept_loss_locked(s);
         } else {
@@ -177,7 +193,7 @@ static bool check_string(const char *name, const char *value, Error **errp)
     return true;
 }
 
-static bool check_properties(RemoteIOCore *s, Error **errp)
+bool remote_io_check_properties(RemoteIOCore *s, Error **errp)
 {
     if (!s->server) {
         error_setg(errp, "property server is missing: say where the device "
@@ -198,6 +214,11 @@ static bool check_properties(RemoteIOCore *s, Error **errp)
     if (replay_mode != REPLAY_MODE_NONE) {
         error_setg(errp, "record/replay cannot repeat what a device server "
                    "did");
+        return false;
+    }
+    if (s->on_loss == REMOTE_IO_LOSS_POLICY_UNPLUG &&
+        !remote_io_check_pull_out(s, errp)) {
+        error_prepend(errp, "on-loss=unplug: ");
         return false;
     }
     if (s->share.enabled && s->server->type != SOCKET_ADDRESS_TYPE_UNIX) {
@@ -290,15 +311,6 @@ static bool take_description(RemoteIOCore *s, uint8_t bus, Error **errp)
     return true;
 }
 
-static void start_session(RemoteIOCore *s, const RemoteIOAttach *a)
-{
-    s->session = rio_session_new(RIO_SIDE_CLIENT);
-    rio_session_start(s->session, &a->ids, a->epoch, a->token, a->log_limit);
-    s->max_outstanding = MAX(a->max_outstanding, 1);
-    s->log_limit = a->log_limit;
-    s->desc_bytes = a->desc;
-    s->desc_len = a->desc_len;
-}
 
 static bool attach(RemoteIOCore *s, uint8_t bus, Error **errp)
 {
@@ -318,7 +330,9 @@ static bool attach(RemoteIOCore *s, uint8_t bus, Error **errp)
         return false;
     }
     WITH_QEMU_LOCK_GUARD(&s->lock) {
-        start_session(s, &a);
+        remote_io_start_session_locked(s, &a);
+        s->desc_bytes = a.desc;
+        s->desc_len = a.desc_len;
         remote_io_install_locked(s, conn);
         ok = take_description(s, bus, errp);
         if (ok) {
@@ -365,7 +379,7 @@ bool remote_io_core_realize(RemoteIOCore *s, uint8_t bus, Error **errp)
 {
     unsigned i;
 
-    if (!check_properties(s, errp)) {
+    if (!remote_io_check_properties(s, errp)) {
         return false;
     }
     fill_defaults(s);
@@ -407,6 +421,7 @@ void remote_io_stop_thread(RemoteIOCore *s)
         s->stopping = true;
         remote_io_fail_all_locked(s);
         qatomic_set(&s->detaching, true);
+        qatomic_set(&s->hurry, true);
         remote_io_kick(s);
     }
     if (locked) {
@@ -496,7 +511,10 @@ void remote_io_core_finalize(RemoteIOCore *s)
     remote_io_recipes_finalize(s);
     qapi_free_RemoteIORouteInfo(s->route.info);
     g_free(s->route.refusal);
+    error_free(s->order_error);
     g_free(s->lost_reason);
+    g_free(s->gone_reason);
+    g_free(s->outage_reason);
     g_free(s->desc_bytes);
     g_free(s->name);
     g_free(s->path);

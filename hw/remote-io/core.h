@@ -17,6 +17,9 @@
  *                 keep-alive, reconnects
  *   fresh.c       the server has lost the session
  *   loss.c        who waits too long, and what the policy does about it
+ *   attach.c      detach and attach by command, while the device stays
+ *   fit.c         is a module the device that the guest knows?
+ *   surprise.c    unplug without asking the guest
  *   dma.c         the module's reads and writes of guest memory
  *   recipe.c      what a doorbell takes along
  *   share.c       guest memory that the server may map (same host)
@@ -71,6 +74,7 @@ typedef struct RemoteIOConn {
 typedef struct RemoteIOAttach {
     RioIds ids;
     uint32_t epoch;
+    uint64_t caps;              /* RIO_CAP_* of the session */
     uint8_t token[RIO_TOKEN_SIZE];
     uint32_t log_limit;
     uint32_t max_outstanding;
@@ -188,8 +192,18 @@ typedef struct RemoteIOShare {
     RemoteIOWaiter *waiter;     /* wants to hear of an answer */
 } RemoteIOShare;
 
+/* What a command wants of the device's thread; see attach.c */
+typedef enum {
+    REMOTE_IO_ORDER_NONE,
+    REMOTE_IO_ORDER_DETACH,
+    REMOTE_IO_ORDER_ATTACH,
+} RemoteIOOrder;
+
 struct RemoteIOCore {
-    /* Properties; constant once realized */
+    /*
+     * Properties.  The first three change while the device is quiet, under
+     * the BQL; the others are constant once realized.
+     */
     SocketAddress *server;
     char *module;
     char *server_id;
@@ -206,10 +220,6 @@ struct RemoteIOCore {
     PCIDevice *pci;             /* NULL on other buses */
     char *name;                 /* for messages: id, or path */
     char *path;                 /* QOM path; found out under the BQL */
-    char *server_text;
-    RioDescription desc;
-    uint8_t *desc_bytes;
-    uint32_t desc_len;
     unsigned num_regions;
     RemoteIORegion region[RIO_MAX_REGIONS];
     QemuThread thread;
@@ -227,14 +237,27 @@ struct RemoteIOCore {
     bool listed;
     RemoteIOIrqState irq;       /* see there */
     uint32_t machine_resets;    /* also read by parked accesses */
+
+    /* BQL and lock to change, when another module is attached */
+    char *server_text;
+    RioDescription desc;
+    uint8_t *desc_bytes;
+    uint32_t desc_len;
+
+    /* BQL */
     RemoteIOBell *bell;         /* the doorbell that is being rung */
 
     QemuMutex lock;             /* protects all that follows */
     bool stopping;              /* unplug: no access waits any more */
     bool detaching;             /* the thread shall end; read without lock */
+    bool hurry;                 /* ... or is wanted: give up connecting */
+    bool quiet;                 /* detached by command: nobody answers */
+    RemoteIOOrder order;        /* the thread carries it out, and clears it */
+    Error *order_error;         /* what became of the last one */
 
     RemoteIOConn *conn;         /* NULL while there is none */
     RioSession *session;
+    uint64_t caps;              /* of the session */
     uint32_t epoch;             /* last one shown in a RESUME */
     uint32_t max_outstanding;
     uint32_t log_limit;
@@ -276,11 +299,14 @@ struct RemoteIOCore {
 
     /* Loss */
     bool outage;                /* REMOTE_IO_LOST was sent */
-    bool failing;               /* policy fail is in force */
+    bool failing;               /* policy fail, or unplug, is in force */
+    bool pulling;               /* policy unplug: on its way */
     bool running;               /* the VM, as its handler last heard */
     int64_t lost_ns;            /* link or replies missed since; 0 = not */
     int64_t grace_ns;           /* the VM was resumed: be patient until */
     char *lost_reason;          /* while conn is NULL */
+    char *gone_reason;          /* with gone */
+    char *outage_reason;        /* of the last REMOTE_IO_LOST */
     int64_t connected_ns;       /* this connection was made then */
     int64_t retry_ns;           /* next attempt to connect */
     int64_t backoff_ns;
@@ -313,6 +339,11 @@ void remote_io_core_reset(RemoteIOCore *s);
 void remote_io_send_reset_locked(RemoteIOCore *s);
 void remote_io_stop_thread(RemoteIOCore *s);
 
+/* Properties make sense; NULL and *@errp when @a does not; a deep copy */
+bool remote_io_check_properties(RemoteIOCore *s, Error **errp);
+SocketAddress *remote_io_address(const RemoteIOAddress *a, Error **errp);
+SocketAddress *remote_io_address_copy(const SocketAddress *a);
+
 extern const PropertyInfo remote_io_prop_address;
 extern const PropertyInfo remote_io_prop_loss_policy;
 
@@ -334,6 +365,8 @@ extern const PropertyInfo remote_io_prop_loss_policy;
 /* region.c */
 void remote_io_region_init(RemoteIOCore *s, RemoteIORegion *r,
                            const RioRegion *info);
+/* BQL: s->desc was replaced by one that fits */
+void remote_io_region_renew(RemoteIOCore *s);
 
 /*
  * access.c: carry out an access.  Called by region.c with the BQL held;
@@ -403,12 +436,15 @@ void remote_io_schedule_retry_locked(RemoteIOCore *s);
 /* The connection is of no use any more; the thread makes a new one */
 void remote_io_conn_lost_locked(RemoteIOCore *s, const char *reason);
 
-/* connect.c: blocking, without lock; ends early once @detaching is set */
+/* connect.c: blocking, without lock; ends early once @hurry is set */
 RemoteIOConn *remote_io_connect(RemoteIOCore *s, int64_t timeout_ms,
                                 Error **errp);
 void remote_io_conn_free(RemoteIOConn *conn);
 bool remote_io_attach(RemoteIOCore *s, RemoteIOConn *conn,
                       RemoteIOAttach *out, int64_t timeout_ms, Error **errp);
+/* Give back what was attached over @conn, and end it; @why is for its log */
+void remote_io_give_back(RemoteIOConn *conn, const RemoteIOAttach *a,
+                         const char *why);
 
 typedef enum {
     REMOTE_IO_RESUMED,
@@ -421,6 +457,10 @@ RemoteIOResume remote_io_resume(RemoteIOCore *s, RemoteIOConn *conn,
 
 /* thread.c */
 void *remote_io_thread(void *opaque);
+/* The thread: end the session and its connection */
+void remote_io_leave_locked(RemoteIOCore *s, const char *why);
+/* The thread: a connection was installed; work off what came already */
+void remote_io_begin_locked(RemoteIOCore *s, RemoteIOConn *conn);
 void remote_io_kick(RemoteIOCore *s);
 void remote_io_install_locked(RemoteIOCore *s, RemoteIOConn *conn);
 
@@ -434,8 +474,28 @@ void remote_io_restored_locked(RemoteIOCore *s, bool state_kept);
 void remote_io_lost_event_locked(RemoteIOCore *s, const char *reason);
 void remote_io_request_stop_locked(RemoteIOCore *s);
 void remote_io_fail_all_locked(RemoteIOCore *s);
+void remote_io_fail_from_now_on_locked(RemoteIOCore *s, const char *reason);
 void remote_io_accept_loss_locked(RemoteIOCore *s);
 void remote_io_vm_state_change(void *opaque, bool running, RunState state);
+
+/* attach.c: the thread carries out s->order; lock is dropped inside */
+void remote_io_obey_locked(RemoteIOCore *s);
+/* @a was answered: s->session is that session, of which the caller frees the
+   one before */
+void remote_io_start_session_locked(RemoteIOCore *s, const RemoteIOAttach *a);
+
+/* fit.c: what of @d differs from what the guest knows; NULL: nothing does */
+char *remote_io_difference(const RioDescription *known,
+                           const RioDescription *d);
+
+/*
+ * surprise.c: BQL.  @check: does the bus allow it?  @pull_out: not in an
+ * access; the device is gone when this returns true.  @later: any thread; does
+ * it soon, and sends the event with @reason.
+ */
+bool remote_io_check_pull_out(RemoteIOCore *s, Error **errp);
+bool remote_io_pull_out(RemoteIOCore *s, const char *reason, Error **errp);
+void remote_io_pull_out_later_locked(RemoteIOCore *s, const char *reason);
 
 /*
  * dma.c: carry out DMA_READ and DMA_WRITE.  The lock is let go inside; the

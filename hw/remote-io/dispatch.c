@@ -185,12 +185,16 @@ static const char *deliver(RemoteIOCore *s, const RioMessage *m)
         return NULL;
     case RIO_OP_SESSION_GONE:
         s->gone = true;
+        g_free(s->gone_reason);
+        s->gone_reason = g_strdup_printf("the server ended the session (%s%s"
+                                         "%s)", rio_status_text(m->status),
+                                         m->reason[0] ? ": " : "", m->reason);
         remote_io_conn_lost_locked(s, m->reason[0] ? m->reason :
                                    rio_status_text(m->status));
         return NULL;
     case RIO_OP_DETACH_REPLY:
         s->detached = true;
-        return s->detaching ? NULL : not_asked;
+        return s->detaching || s->quiet ? NULL : not_asked;
     default:
         return not_asked;
     }

@@ -125,11 +125,20 @@ static void replay(RemoteIOCore *s, RioSession *old)
 
 static void lose_state(RemoteIOCore *s)
 {
-    remote_io_lost_event_locked(s, "the server was restarted or has dropped "
-                                "the session: the device's state is lost");
+    g_autofree char *reason =
+        g_strdup_printf("%s: the device's state is lost",
+                        s->gone_reason ?: "the server was restarted or has "
+                        "dropped the session");
+
+    remote_io_lost_event_locked(s, reason);
     if (s->on_loss == REMOTE_IO_LOSS_POLICY_FAIL) {
         remote_io_fail_all_locked(s);
         remote_io_accept_loss_locked(s);
+        return;
+    }
+    if (s->on_loss == REMOTE_IO_LOSS_POLICY_UNPLUG) {
+        remote_io_fail_from_now_on_locked(s, "the device's state is lost");
+        s->state_lost = true;
         return;
     }
     /* Both other policies promise that no access meets a reset device */
@@ -158,10 +167,7 @@ void remote_io_fresh_locked(RemoteIOCore *s, RemoteIOConn *conn,
             s->num_unsubmitted++;
         }
     }
-    s->session = rio_session_new(RIO_SIDE_CLIENT);
-    rio_session_start(s->session, &a->ids, a->epoch, a->token, a->log_limit);
-    s->max_outstanding = MAX(a->max_outstanding, 1);
-    s->log_limit = a->log_limit;
+    remote_io_start_session_locked(s, a);
     remote_io_install_locked(s, conn);
     remote_io_recipes_start_locked(s);
     if (s->desc.restart == RIO_RESTART_STATELESS) {

@@ -37,6 +37,7 @@ void remote_io_lost_event_locked(RemoteIOCore *s, const char *reason)
             "it needs the device",
         [REMOTE_IO_LOSS_POLICY_FAIL] = "accesses fail from now on",
         [REMOTE_IO_LOSS_POLICY_WAIT] = "accesses wait",
+        [REMOTE_IO_LOSS_POLICY_UNPLUG] = "the device is pulled out",
     };
 
     warn_report("remote-io %s: server %s: %s; %s", s->name, s->server_text,
@@ -46,6 +47,8 @@ void remote_io_lost_event_locked(RemoteIOCore *s, const char *reason)
         s->lost_ns = remote_io_now_ns();
     }
     s->outage = true;
+    g_free(s->outage_reason);
+    s->outage_reason = g_strdup(reason);
     qapi_event_send_remote_io_lost(s->dev->id, s->path, s->module,
                                    s->server_text, reason, s->on_loss);
 }
@@ -60,7 +63,7 @@ void remote_io_restored_locked(RemoteIOCore *s, bool state_kept)
         trace_remote_io_restored(s->name, state_kept, down_ms);
         qapi_event_send_remote_io_restored(s->dev->id, s->path, s->module,
                                            s->server_text, state_kept,
-                                           down_ms);
+                                           down_ms, s->outage_reason);
     }
     s->outage = false;
     s->failing = false;
@@ -91,8 +94,11 @@ void remote_io_fail_all_locked(RemoteIOCore *s)
  * Loads that are refused receive nothing: the thread must, however many come,
  * or it would not see that the server is back.
  */
-static void fail_from_now_on_locked(RemoteIOCore *s)
+void remote_io_fail_from_now_on_locked(RemoteIOCore *s, const char *reason)
 {
+    if (s->on_loss == REMOTE_IO_LOSS_POLICY_UNPLUG) {
+        remote_io_pull_out_later_locked(s, reason);
+    }
     s->failing = true;
     s->busy = false;
     s->busy_run = 0;
@@ -108,17 +114,19 @@ int64_t remote_io_judge_locked(RemoteIOCore *s, int64_t now)
 {
     int64_t next = INT64_MAX;
     bool pause = s->on_loss == REMOTE_IO_LOSS_POLICY_PAUSE;
+    bool fails = s->on_loss == REMOTE_IO_LOSS_POLICY_FAIL ||
+                 s->on_loss == REMOTE_IO_LOSS_POLICY_UNPLUG;
     bool stop = s->state_lost;
     bool overdue = false;
     RemoteIOWaiter *w;
 
-    if (s->stopping) {
+    if (s->stopping || s->quiet) {
         return next;
     }
     if (!s->conn && !s->outage && s->lost_ns) {
         if (now - s->lost_ns >= timeout_ns(s)) {
             remote_io_lost_event_locked(s, s->lost_reason);
-            overdue = s->on_loss == REMOTE_IO_LOSS_POLICY_FAIL;
+            overdue = fails;
         } else {
             next = s->lost_ns + timeout_ns(s);
         }
@@ -144,8 +152,9 @@ int64_t remote_io_judge_locked(RemoteIOCore *s, int64_t now)
         }
         w->overdue = overdue = true;
     }
-    if (overdue && s->on_loss == REMOTE_IO_LOSS_POLICY_FAIL) {
-        fail_from_now_on_locked(s);
+    if (overdue && fails) {
+        remote_io_fail_from_now_on_locked(s, s->lost_reason ?:
+                                          "the server does not answer");
     }
     if ((stop || (overdue && pause)) && s->running) {
         remote_io_request_stop_locked(s);

@@ -43,7 +43,7 @@ RemoteIOCore *remote_io_find(const char *id)
 
 RemoteIOState remote_io_state_locked(RemoteIOCore *s)
 {
-    if (s->stopping || !s->session) {
+    if (s->stopping || s->quiet || !s->session) {
         return REMOTE_IO_STATE_DETACHED;
     }
     if (!s->conn) {

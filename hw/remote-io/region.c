@@ -129,21 +129,36 @@ static const MemoryRegionOps region_ops = {
     },
 };
 
+static void link_ranges(RemoteIOCore *s, RemoteIORegion *r)
+{
+    unsigned i;
+
+    r->num_ranges = 0;
+    for (i = 0; i < s->desc.num_ranges; i++) {
+        if (s->desc.ranges[i].region == r->info.index) {
+            r->ranges[r->num_ranges++] = &s->desc.ranges[i];
+        }
+    }
+}
+
+void remote_io_region_renew(RemoteIOCore *s)
+{
+    unsigned i;
+
+    for (i = 0; i < s->num_regions; i++) {
+        link_ranges(s, &s->region[i]);
+    }
+}
+
 void remote_io_region_init(RemoteIOCore *s, RemoteIORegion *r,
                            const RioRegion *info)
 {
     g_autofree char *name = g_strdup_printf("remote-io-%s-%u", s->desc.driver,
                                             info->index);
-    unsigned i;
 
     r->core = s;
     r->info = *info;
-    r->num_ranges = 0;
-    for (i = 0; i < s->desc.num_ranges; i++) {
-        if (s->desc.ranges[i].region == info->index) {
-            r->ranges[r->num_ranges++] = &s->desc.ranges[i];
-        }
-    }
+    link_ranges(s, r);
     memory_region_init_io(&r->mr, OBJECT(s->dev), &region_ops, r, name,
                           info->size);
     /*

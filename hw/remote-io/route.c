@@ -61,7 +61,7 @@ static bool ask_locked(RemoteIOCore *s, Error **errp)
         error_setg(errp, "the way of %s is being asked for already", s->name);
         return false;
     }
-    if (!s->conn || s->stopping) {
+    if (!s->conn || s->stopping || s->quiet) {
         error_setg(errp, "%s is not connected: %s", s->name,
                    s->lost_reason ?: "it is being unplugged");
         return false;

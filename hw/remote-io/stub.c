@@ -14,6 +14,19 @@ RemoteIORouteInfo *qmp_query_remote_io_route(const char *id, Error **errp)
     return NULL;
 }
 
+void qmp_remote_io_detach(const char *id, bool has_surprise, bool surprise,
+                          Error **errp)
+{
+    error_setg(errp, "there is no remote-io device '%s'", id);
+}
+
+void qmp_remote_io_attach(const char *id, RemoteIOAddress *server,
+                          const char *module, const char *server_id,
+                          Error **errp)
+{
+    error_setg(errp, "there is no remote-io device '%s'", id);
+}
+
 RemoteIOInfoList *qmp_query_remote_io(Error **errp)
 {
     return NULL;

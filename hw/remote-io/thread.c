@@ -118,6 +118,17 @@ static void resign(RemoteIOCore *s)
     }
 }
 
+/* The caller leads, and holds a reference of @conn, which this drops */
+void remote_io_begin_locked(RemoteIOCore *s, RemoteIOConn *conn)
+{
+    remote_io_dispatch_locked(s);
+    resign(s);
+    if (!conn->dead) {
+        remote_io_flush_locked(s);
+    }
+    remote_io_conn_unref_locked(s, conn);
+}
+
 /* Called with lock, which is dropped inside */
 static void reconnect(RemoteIOCore *s)
 {
@@ -138,6 +149,10 @@ static void reconnect(RemoteIOCore *s)
              (r == REMOTE_IO_UNKNOWN && attach_again(s, conn, &a, &err));
     }
     remote_io_lock(s);
+    if (ok && s->order) {
+        error_setg(&err, "the device is being detached");
+        ok = false;
+    }
     if (ok) {
         /*
          * Once it is installed it may be lost again, in here or as soon as
@@ -162,12 +177,8 @@ static void reconnect(RemoteIOCore *s)
     }
     s->stats.reconnects++;
     s->gone = false;
-    remote_io_dispatch_locked(s);
-    resign(s);
-    if (!conn->dead) {
-        remote_io_flush_locked(s);
-    }
-    remote_io_conn_unref_locked(s, conn);
+    g_clear_pointer(&s->gone_reason, g_free);
+    remote_io_begin_locked(s, conn);
 }
 
 /* Receive what is there, unless an access does it */
@@ -197,7 +208,8 @@ static int64_t keep_alive_locked(RemoteIOCore *s)
     int64_t next_ms;
 
     if (!s->conn) {
-        return s->dma.busy ? INT64_MAX : s->retry_ns;   /* it kicks us */
+        return s->dma.busy || s->quiet ? INT64_MAX      /* it kicks us */
+                                       : s->retry_ns;
     }
     if (!rio_link_tick(s->conn->link, now_ms(), &next_ms, &err)) {
         remote_io_conn_lost_locked(s, err.text);
@@ -215,7 +227,8 @@ static int64_t work(RemoteIOCore *s)
     int64_t next;
 
     receive_locked(s);
-    if (!s->conn && !s->dma.busy && remote_io_now_ns() >= s->retry_ns) {
+    if (!s->conn && !s->quiet && !s->dma.busy &&
+        remote_io_now_ns() >= s->retry_ns) {
         reconnect(s);
     }
     next = keep_alive_locked(s);
@@ -243,12 +256,13 @@ static void await_lead_locked(RemoteIOCore *s)
     }
 }
 
-static void detach_locked(RemoteIOCore *s)
+void remote_io_leave_locked(RemoteIOCore *s, const char *why)
 {
     int64_t deadline = remote_io_now_ns() + DETACH_NS;
     RioMessage m = { .op = RIO_OP_DETACH };
     RemoteIOConn *conn;
 
+    s->detached = false;
     await_lead_locked(s);
     while (s->dma.busy) {
         qemu_cond_timedwait(&s->idle, &s->lock, 10);
@@ -277,9 +291,9 @@ static void detach_locked(RemoteIOCore *s)
     }
     trace_remote_io_detached(s->name, s->detached);
     if (!conn->dead) {
-        rio_link_bye(conn->link, RIO_STATUS_OK, "device was unplugged");
+        rio_link_bye(conn->link, RIO_STATUS_OK, why);
         remote_io_flush_locked(s);
-        remote_io_conn_lost_locked(s, "device was unplugged");
+        remote_io_conn_lost_locked(s, why);
     }
     qatomic_set(&s->leader, NULL);
     remote_io_conn_unref_locked(s, conn);
@@ -315,9 +329,15 @@ void *remote_io_thread(void *opaque)
     rcu_register_thread();
     remote_io_lock(s);
     while (!s->detaching) {
+        if (s->order) {
+            remote_io_obey_locked(s);
+        }
         next = work(s);
         if (s->detaching) {
             break;
+        }
+        if (s->order) {
+            continue;
         }
         remote_io_unlock(s);
         ended = sleep_until(s, next);
@@ -327,7 +347,7 @@ void *remote_io_thread(void *opaque)
             remote_io_run_ended_locked(s);
         }
     }
-    detach_locked(s);
+    remote_io_leave_locked(s, "device was unplugged");
     remote_io_unlock(s);
     rcu_unregister_thread();
     return NULL;
