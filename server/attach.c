@@ -143,9 +143,9 @@ static RiodSession *attach_locked(RiodInstance *inst, RiodConnection *conn,
     unsigned slot;
     RioError err;
 
-    if (inst->closing) {
-        rio_error_set(&err, RIO_STATUS_GONE, "module '%s' was removed",
-                      inst->id);
+    if (inst->closing || inst->forgotten) {
+        rio_error_set(&err, RIO_STATUS_GONE, "module '%s' was %s", inst->id,
+                      inst->forgotten ? "moved" : "removed");
     } else if (check_twice(inst, conn, m, &err) &&
                find_slot(inst, &slot, &err)) {
         s = riod_session_open(inst, slot, conn, m, &err);
@@ -175,6 +175,9 @@ static void attach_run(RiodTask *task)
     RiodConnection *conn = t->conn;
     RiodSession *s = NULL;
 
+    if (riod_instance_hold(inst, task)) {
+        return;
+    }
     if (!inst->closing) {
         end_predecessors(inst, conn, &t->message);
     }
@@ -286,6 +289,9 @@ static void detach_run(RiodTask *task)
     AttachTask *t = container_of(task, AttachTask, task);
     RioMessage reply;
 
+    if (riod_instance_hold(t->inst, task)) {
+        return;
+    }
     riod_session_end(t->session, RIO_STATUS_OK, NULL);
     rio_message_init(&reply, RIO_OP_DETACH_REPLY, 0, t->message.tag);
     reply.ids = t->message.ids;

@@ -36,6 +36,9 @@ static void resize_run(RiodTask *task)
     ResizeTask *t = container_of(task, ResizeTask, task);
     RiodInstance *inst = t->inst;
 
+    if (riod_instance_hold(inst, task)) {
+        return;
+    }
     if (!inst->closed) {
         t->block->ops->resized(&inst->dev, inst->state);
     }
@@ -155,23 +158,45 @@ void riod_block_info(RioBlock *block, RioBlockInfo *info)
 /* ---- requests ---------------------------------------------------------- */
 
 /* Returns: 0, or why the request cannot be made */
-static int block_begin(RioBlock *block, bool write, const char *call)
+static int coroutine_fn block_begin(RioBlock *block, bool write,
+                                    const char *call)
 {
-    if (!riod_job_self(block->inst)) {
+    RiodJob *job = riod_job_self(block->inst);
+
+    if (!job) {
         riod_complain_not_task(block->inst, call);
         return -EINVAL;
     }
-    if (block->inst->closing) {
+    riod_job_park(job);
+    if (riod_job_error(job)) {
         return -ECANCELED;
     }
-    return write && !block->writable ? -EROFS : 0;
+    if (write && !block->writable) {
+        return -EROFS;
+    }
+    block->inst->in_block++;
+    return 0;
+}
+
+/* Returns: @ret */
+static int coroutine_fn block_end(RioBlock *block, int ret)
+{
+    RiodInstance *inst = block->inst;
+
+    inst->in_block--;
+    if (unlikely(inst->stops)) {
+        riod_stop_look(inst);
+        riod_job_park(riod_job_self(inst));
+    }
+    return ret;
 }
 
 int riod_block_read(RioBlock *block, uint64_t offset, void *buf, size_t len)
 {
     int ret = block_begin(block, false, "rio_block_read");
 
-    return ret ?: blk_co_pread(block->blk, offset, len, buf, 0);
+    return ret ?: block_end(block, blk_co_pread(block->blk, offset, len, buf,
+                                                0));
 }
 
 int riod_block_write(RioBlock *block, uint64_t offset, const void *buf,
@@ -179,8 +204,9 @@ int riod_block_write(RioBlock *block, uint64_t offset, const void *buf,
 {
     int ret = block_begin(block, true, "rio_block_write");
 
-    return ret ?: blk_co_pwrite(block->blk, offset, len, buf,
-                                flags & RIO_BLOCK_FUA ? BDRV_REQ_FUA : 0);
+    return ret ?: block_end(block,
+        blk_co_pwrite(block->blk, offset, len, buf,
+                      flags & RIO_BLOCK_FUA ? BDRV_REQ_FUA : 0));
 }
 
 int riod_block_zero(RioBlock *block, uint64_t offset, uint64_t len,
@@ -188,9 +214,10 @@ int riod_block_zero(RioBlock *block, uint64_t offset, uint64_t len,
 {
     int ret = block_begin(block, true, "rio_block_zero");
 
-    return ret ?: blk_co_pwrite_zeroes(block->blk, offset, len,
-        (flags & RIO_BLOCK_FUA ? BDRV_REQ_FUA : 0) |
-        (flags & RIO_BLOCK_UNMAP ? BDRV_REQ_MAY_UNMAP : 0));
+    return ret ?: block_end(block,
+        blk_co_pwrite_zeroes(block->blk, offset, len,
+            (flags & RIO_BLOCK_FUA ? BDRV_REQ_FUA : 0) |
+            (flags & RIO_BLOCK_UNMAP ? BDRV_REQ_MAY_UNMAP : 0)));
 }
 
 typedef struct Discard {
@@ -217,12 +244,12 @@ int riod_block_discard(RioBlock *block, uint64_t offset, uint64_t len)
     }
     blk_aio_pdiscard(block->blk, offset, len, discarded, &discard);
     qemu_coroutine_yield();
-    return discard.ret;
+    return block_end(block, discard.ret);
 }
 
 int riod_block_flush(RioBlock *block)
 {
     int ret = block_begin(block, false, "rio_block_flush");
 
-    return ret ?: blk_co_flush(block->blk);
+    return ret ?: block_end(block, blk_co_flush(block->blk));
 }

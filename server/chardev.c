@@ -53,11 +53,16 @@ struct RioChar {
     bool set_modem;
     bool break_on;
     bool set_break;
+    bool frozen;                /* the instance is stopped */
+    unsigned freezing;          /* turns of the main loop until it is known */
     unsigned modem;             /* lines, as they were last read */
     bool has_modem;
     bool get_modem;
 
     RiodTask deliver;           /* owned by the home's queue while @posted */
+    RiodTask at_rest;           /* the same while @freezing reached 0 */
+    bool asked;                 /* home only: whether it has come to rest */
+    bool ask_again;
     QLIST_ENTRY(RioChar) node;  /* inst->chars */
 };
 
@@ -142,7 +147,8 @@ static void riod_char_deliver(RiodTask *task)
     WITH_QEMU_LOCK_GUARD(&chr->lock) {
         chr->posted = false;
     }
-    while (!chr->inst->closed && riod_char_deliver_one(chr)) {
+    while (!chr->inst->closed && !chr->inst->stops &&
+           riod_char_deliver_one(chr)) {
         /* until the module has no room or there is nothing left */
     }
     riod_home_flush(chr->inst->home);
@@ -154,8 +160,8 @@ static int riod_char_can_read(void *opaque)
     RioChar *chr = opaque;
 
     QEMU_LOCK_GUARD(&chr->lock);
-    chr->in_full = !riod_ring_room(&chr->in);
-    return riod_ring_room(&chr->in);
+    chr->in_full = chr->frozen || !riod_ring_room(&chr->in);
+    return chr->in_full ? 0 : riod_ring_room(&chr->in);
 }
 
 /* Main loop */
@@ -242,7 +248,7 @@ static void riod_char_drain(RioChar *chr)
 
     while (!chr->watch) {
         WITH_QEMU_LOCK_GUARD(&chr->lock) {
-            n = riod_ring_peek(&chr->out, buf, sizeof(buf));
+            n = chr->frozen ? 0 : riod_ring_peek(&chr->out, buf, sizeof(buf));
         }
         if (!n) {
             return;
@@ -328,6 +334,22 @@ static void riod_char_read_modem(RioChar *chr)
     chr->modem = lines;
 }
 
+/*
+ * Main loop.  At the next turn nothing is on its way any more of what the
+ * chardev was allowed to give in this one.
+ */
+static void riod_char_freeze_step_locked(RioChar *chr)
+{
+    if (!chr->freezing) {
+        return;
+    }
+    if (--chr->freezing) {
+        qemu_bh_schedule(chr->bh);
+    } else {
+        riod_home_post(chr->inst->home, &chr->at_rest);
+    }
+}
+
 /* Main loop: do what the home asked for */
 static void riod_char_bh(void *opaque)
 {
@@ -345,7 +367,8 @@ static void riod_char_bh(void *opaque)
         set_modem = chr->set_modem;
         set_break = chr->set_break;
         get_modem = chr->get_modem || set_modem;
-        accept = chr->in_full && riod_ring_room(&chr->in);
+        accept = chr->in_full && !chr->frozen && riod_ring_room(&chr->in);
+        riod_char_freeze_step_locked(chr);
         chr->set_line = chr->set_modem = chr->set_break = false;
         chr->get_modem = false;
     }
@@ -420,6 +443,207 @@ void riod_char_room_changed(RioChar *chr)
     }
 }
 
+/* -------------------------------------------------- stop, save, load */
+
+/* Turns of the main loop from the wish to stop until nothing moves */
+#define RIOD_CHAR_TURNS 2
+
+static void riod_char_ask_locked(RioChar *chr)
+{
+    chr->freezing = RIOD_CHAR_TURNS;
+    qemu_bh_schedule(chr->bh);
+}
+
+/* Home.  The answer may be one to an earlier question */
+static void riod_char_at_rest(RiodTask *task)
+{
+    RioChar *chr = container_of(task, RioChar, at_rest);
+
+    if (chr->ask_again) {
+        chr->ask_again = false;
+        QEMU_LOCK_GUARD(&chr->lock);
+        riod_char_ask_locked(chr);
+        return;
+    }
+    chr->asked = false;
+    chr->inst->thawed_chars--;
+    riod_stop_look(chr->inst);
+}
+
+void riod_chars_freeze(RiodInstance *inst)
+{
+    RioChar *chr;
+
+    QLIST_FOREACH(chr, &inst->chars, node) {
+        QEMU_LOCK_GUARD(&chr->lock);
+        chr->frozen = true;
+        chr->ask_again = chr->asked;
+        if (!chr->asked) {
+            chr->asked = true;
+            inst->thawed_chars++;
+            riod_char_ask_locked(chr);
+        }
+    }
+}
+
+void riod_chars_thaw(RiodInstance *inst)
+{
+    RioChar *chr;
+
+    QLIST_FOREACH(chr, &inst->chars, node) {
+        QEMU_LOCK_GUARD(&chr->lock);
+        chr->frozen = false;
+        qemu_bh_schedule(chr->bh);
+        riod_char_post_locked(chr);
+    }
+}
+
+void riod_chars_forget(RiodInstance *inst)
+{
+    RioChar *chr;
+
+    QLIST_FOREACH(chr, &inst->chars, node) {
+        QEMU_LOCK_GUARD(&chr->lock);
+        riod_ring_drop(&chr->in, chr->in.used);
+        riod_ring_drop(&chr->out, chr->out.used);
+        chr->num_marks = 0;
+    }
+}
+
+/* Of a chardev: bytes in, events, bytes out, each with its number before it */
+#define RIOD_CHAR_EVENT 5u
+#define RIOD_CHAR_SAVED (3 * 4 + 2 * RIOD_CHAR_RING + \
+                         RIOD_CHAR_EVENTS * RIOD_CHAR_EVENT)
+
+size_t riod_chars_save_max(const RiodInstance *inst)
+{
+    size_t n = 4;
+    RioChar *chr;
+
+    QLIST_FOREACH(chr, &inst->chars, node) {
+        n += RIOD_CHAR_SAVED;
+    }
+    return n;
+}
+
+static uint8_t *riod_char_save_ring(const RiodRing *ring, uint8_t *at)
+{
+    stl_le_p(at, ring->used);
+    return at + 4 + riod_ring_peek(ring, at + 4, ring->used);
+}
+
+static uint8_t *riod_char_save(RioChar *chr, uint8_t *at)
+{
+    QEMU_LOCK_GUARD(&chr->lock);
+    at = riod_char_save_ring(&chr->in, at);
+    stl_le_p(at, chr->num_marks);
+    at += 4;
+    for (unsigned i = 0; i < chr->num_marks; i++) {
+        stl_le_p(at, chr->marks[i].at - chr->in_taken);
+        at[4] = chr->marks[i].event;
+        at += RIOD_CHAR_EVENT;
+    }
+    return riod_char_save_ring(&chr->out, at);
+}
+
+uint8_t *riod_chars_save(RiodInstance *inst, uint8_t *at)
+{
+    uint8_t *number = at;
+    unsigned n = 0;
+    RioChar *chr;
+
+    at += 4;
+    QLIST_FOREACH(chr, &inst->chars, node) {
+        at = riod_char_save(chr, at);
+        n++;
+    }
+    stl_le_p(number, n);
+    return at;
+}
+
+/* Take a number and so many times @size bytes off the front of @from */
+static bool riod_char_part(RioBytes *from, uint32_t most, uint32_t size,
+                           RioBytes *part)
+{
+    uint32_t n = from->len < 4 ? UINT32_MAX : ldl_le_p(from->data);
+
+    if (n > most || (from->len - 4) / size < n) {
+        return false;
+    }
+    *part = (RioBytes) { from->data + 4, n * size };
+    from->data += 4 + part->len;
+    from->len -= 4 + part->len;
+    return true;
+}
+
+/* What is saved is older than what is there, which follows it */
+static void riod_char_ring_prepend(RiodRing *ring, RioBytes old)
+{
+    g_autofree uint8_t *young = g_malloc(ring->size);
+    uint32_t n = riod_ring_peek(ring, young, ring->used);
+
+    riod_ring_drop(ring, n);
+    riod_ring_push(ring, old.data, old.len);
+    riod_ring_push(ring, young, n);
+}
+
+static const char *riod_char_load(RioChar *chr, RioBytes *from, bool apply)
+{
+    RioBytes in, marks, out;
+
+    if (!riod_char_part(from, RIOD_CHAR_RING, 1, &in) ||
+        !riod_char_part(from, RIOD_CHAR_EVENTS, RIOD_CHAR_EVENT, &marks) ||
+        !riod_char_part(from, RIOD_CHAR_RING, 1, &out)) {
+        return "it ends in the characters, or has too many";
+    }
+    for (uint32_t i = 0; i < marks.len; i += RIOD_CHAR_EVENT) {
+        if (ldl_le_p(marks.data + i) > in.len ||
+            (i && ldl_le_p(marks.data + i) <
+                  ldl_le_p(marks.data + i - RIOD_CHAR_EVENT)) ||
+            marks.data[i + 4] > RIO_CHAR_BREAK) {
+            return "it has an event of the character device that is none";
+        }
+    }
+    if (!apply) {
+        return NULL;
+    }
+    QEMU_LOCK_GUARD(&chr->lock);
+    riod_char_ring_prepend(&chr->in, in);
+    riod_char_ring_prepend(&chr->out, out);
+    chr->num_marks = 0;         /* those here are of the chardev's opening */
+    for (uint32_t i = 0; i < marks.len; i += RIOD_CHAR_EVENT) {
+        chr->marks[chr->num_marks++] = (RiodCharMark) {
+            .at = chr->in_taken + ldl_le_p(marks.data + i),
+            .event = marks.data[i + 4],
+        };
+    }
+    chr->tell_writable = true;  /* the module may have been refused bytes */
+    return NULL;
+}
+
+const char *riod_chars_load(RiodInstance *inst, RioBytes *from, bool apply)
+{
+    RioChar *chr;
+    uint32_t n = 0;
+
+    QLIST_FOREACH(chr, &inst->chars, node) {
+        n++;
+    }
+    if (from->len < 4 || ldl_le_p(from->data) != n) {
+        return "it has another number of character devices";
+    }
+    from->data += 4;
+    from->len -= 4;
+    QLIST_FOREACH(chr, &inst->chars, node) {
+        const char *wrong = riod_char_load(chr, from, apply);
+
+        if (wrong) {
+            return wrong;
+        }
+    }
+    return NULL;
+}
+
 /* ------------------------------------------------------------- life */
 
 /* Home, while the main loop waits for open */
@@ -446,6 +670,7 @@ RioChar *riod_char_open(RioDevice *dev, const char *chardev,
     chr->inst = inst;
     chr->ops = ops;
     chr->deliver.run = riod_char_deliver;
+    chr->at_rest.run = riod_char_at_rest;
     chr->bh = qemu_bh_new(riod_char_bh, chr);
     qemu_mutex_init(&chr->lock);
     riod_ring_init(&chr->in, RIOD_CHAR_RING);
@@ -473,6 +698,9 @@ void riod_chars_stop(RiodInstance *inst)
 
     QLIST_FOREACH(chr, &inst->chars, node) {
         if (chr->running) {
+            WITH_QEMU_LOCK_GUARD(&chr->lock) {
+                chr->frozen = false;    /* its last words */
+            }
             riod_char_drain(chr);
             qemu_chr_fe_set_handlers(&chr->fe, NULL, NULL, NULL, NULL, NULL,
                                      NULL, true);

@@ -32,14 +32,17 @@ typedef struct RouteTask {
     RiodSession *session;
     RiodFiles *files;
     bool held;                  /* not acknowledged before it is carried out */
+    bool wait;                  /* the instance was stopped when it came */
     RioMessage message;
     uint8_t payload[];
 } RouteTask;
 
-/* The session was resumed meanwhile: the message comes again */
+/* The session was resumed meanwhile, perhaps elsewhere: it comes again */
 static bool is_dropped(const RouteTask *t)
 {
-    return t->held && t->message.epoch != rio_session_epoch(t->session->rio);
+    return (t->held &&
+            t->message.epoch != rio_session_epoch(t->session->rio)) ||
+           t->session->inst->forgotten;
 }
 
 static void queue_left_locked(RiodConnection *conn, RiodSession *s,
@@ -73,6 +76,9 @@ static void route_task_run(RiodTask *task)
     RiodSession *s = t->session;
     RiodConnection *conn = s->conn;
 
+    if (unlikely(t->wait) && riod_instance_hold(s->inst, task)) {
+        return;
+    }
     WITH_QEMU_LOCK_GUARD(&conn->lock) {
         queue_left_locked(conn, s, t);
         if (!s->ended && !is_dropped(t)) {
@@ -117,7 +123,8 @@ static void hand_over(RiodConnection *conn, RiodSession *s,
     }
     s->queued++;
     conn->queued++;
-    t->held = m->seq && riod_connection_is_forwarder(conn);
+    t->wait = s->hold;
+    t->held = m->seq && (s->hold || riod_connection_is_forwarder(conn));
     if (t->held) {
         hold_locked(s, m);
     } else if (conn->queued >= RIOD_QUEUE_HIGH) {
@@ -193,7 +200,7 @@ static void session_message(RiodConnection *conn, RiodSession *s,
     }
     switch (rio_session_receive(s->rio, m, err)) {
     case RIO_RECEIVE_DELIVER:
-        if (likely(s->inst->home == conn->home && !s->queued)) {
+        if (likely(s->inst->home == conn->home && !s->queued && !s->hold)) {
             dispatch_locked(s, m, conn->files);
         } else {
             hand_over(conn, s, m);

@@ -57,7 +57,8 @@ static int dma_begin(RiodInstance *inst, unsigned client, const char *call,
         riod_complain_not_task(inst, call);
         return -EINVAL;
     }
-    if (inst->closing) {
+    riod_job_park(*job);
+    if (riod_job_error(*job)) {
         return -ECANCELED;
     }
     if (!inst->clients || client >= inst->max_clients ||
@@ -71,9 +72,9 @@ static int dma_begin(RiodInstance *inst, unsigned client, const char *call,
     return 0;
 }
 
-static int dma_alive(const RiodSession *s)
+static int dma_alive(const RiodSession *s, const RiodJob *job)
 {
-    return s->inst->closing ? -ECANCELED : s->ended ? -ENOTCONN : 0;
+    return riod_job_error(job) ?: s->ended ? -ENOTCONN : 0;
 }
 
 static bool check_segments(RiodInstance *inst, const RioModuleSegment *segs,
@@ -142,6 +143,10 @@ static bool slice_try(RiodSession *s, const Slice *slice)
     RiodConnection *conn = s->conn;
 
     QEMU_LOCK_GUARD(&conn->lock);
+    if (unlikely(s->quiet)) {
+        s->want_room = true;
+        return false;           /* GO wakes it */
+    }
     if (rio_session_tx_bytes(s->rio) >= RIOD_MAX_UNSENT) {
         conn->awaited = true;
         s->want_room = true;
@@ -166,7 +171,7 @@ static int coroutine_fn slice_send(RiodSession *s, RiodJob *job,
     int ret;
 
     qemu_co_mutex_lock(&s->gate);
-    while (!(ret = dma_alive(s)) && !slice_try(s, slice)) {
+    while (!(ret = dma_alive(s, job)) && !slice_try(s, slice)) {
         riod_session_mark_dirty(s);
         s->gate_job = job;
         riod_job_wait(job);
@@ -283,7 +288,9 @@ void riod_dma_reply(RiodSession *s, const RioMessage *m)
     bool more = m->flags & RIO_FLAG_MORE;
     RioError err;
 
-    if (!rm) {
+    if (!rm && (int32_t)(m->tag - s->first_tag) < 0) {
+        /* Asked for in an earlier life of the module, which asks again */
+    } else if (!rm) {
         rio_error_set(&err, RIO_STATUS_PROTOCOL, "DMA_READ_REPLY with tag %u, "
                       "which nobody asked for", m->tag);
         riod_session_bad_locked(s, &err);
@@ -329,7 +336,7 @@ static int coroutine_fn read_credit(RiodSession *s, RiodJob *job,
     int ret;
 
     qemu_co_mutex_lock(&s->credit);
-    while (!(ret = dma_alive(s)) && s->num_reads &&
+    while (!(ret = dma_alive(s, job)) && s->num_reads &&
            (s->num_reads >= MAX_READS ||
             s->read_bytes + bytes > MAX_READ_BYTES)) {
         s->credit_job = job;

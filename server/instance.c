@@ -36,6 +36,7 @@ void riod_instance_unref(RiodInstance *inst)
     }
     qobject_unref(inst->params);
     riod_irq_vm_free(inst);
+    riod_state_fini(inst);
     error_free(inst->open_error);
     g_free(inst->encoded_desc);
     g_free(inst->clients);
@@ -118,6 +119,7 @@ static void cancel_in_home(void *opaque)
         }
     }
     riod_jobs_cancel(inst);
+    riod_stop_abort(inst);
     riod_home_flush(inst->home);
 }
 
@@ -146,7 +148,8 @@ static void open_in_home(void *opaque)
         return;
     }
     inst->opened = true;
-    if (riod_describe(inst, &inst->open_error)) {
+    if (riod_describe(inst, &inst->open_error) &&
+        riod_state_init(inst, &inst->open_error)) {
         inst->clients = g_new0(RiodSession *, inst->max_clients);
     }
 }
@@ -207,6 +210,9 @@ static RiodInstance *instance_new(const RioModule *type, const char *id,
     QLIST_INIT(&inst->chars);
     QLIST_INIT(&inst->blocks);
     QLIST_INIT(&inst->jobs);
+    QSIMPLEQ_INIT(&inst->held);
+    QSIMPLEQ_INIT(&inst->held_jobs);
+    QLIST_INIT(&inst->stopping);
     return inst;
 }
 

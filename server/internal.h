@@ -49,6 +49,8 @@ typedef struct RiodRecipe RiodRecipe;
 typedef struct RiodReadMessage RiodReadMessage;
 typedef struct RiodCall RiodCall;
 typedef struct RiodShare RiodShare;
+typedef struct RiodSaver RiodSaver;
+typedef struct RiodStop RiodStop;
 typedef struct RiodFiles RiodFiles;
 
 /* Requests that one session may have without an answer */
@@ -395,6 +397,7 @@ struct RiodSession {
     RiodConnection *conn;
     RioSession *rio;
     unsigned queued;            /* of conn->queued, those for this one */
+    bool hold;                  /* its messages wait, the instance is stopped */
     bool want_room;             /* something waits for room in the log */
     bool unsent;                /* something in the log is not sent yet */
     uint32_t max_message;       /* of the connection */
@@ -403,6 +406,7 @@ struct RiodSession {
     /* Home of the instance only */
     bool ended;
     bool dirty;                 /* in home->dirty */
+    bool quiet;                 /* no interrupt and no DMA: QUIESCE */
     RiodIrqs irqs;
     QEMUTimer *lease;           /* while the link is lost */
     RiodRate rate;
@@ -417,6 +421,7 @@ struct RiodSession {
     unsigned num_reads;
     uint32_t read_bytes;
     uint32_t next_tag;
+    uint32_t first_tag;         /* of this life; earlier ones are dropped */
 
     /* Home only: memory that the client shares */
     RiodShare *share;           /* NULL = none */
@@ -516,6 +521,10 @@ void riod_session_irq_message(RiodSession *s, unsigned vector);
 /* Home: lines low, and nothing owed that was raised before */
 void riod_session_irq_drop(RiodSession *s);
 
+/* Home: owe what @level and the bitmap @messages of all vectors say */
+void riod_session_irq_load(RiodSession *s, uint32_t level,
+                           const uint8_t *messages);
+
 /* ----------------------------------------------------------- attach.c */
 
 /* Lock of @conn held, its home: ATTACH, RESUME and DETACH */
@@ -554,6 +563,9 @@ void riod_registry_help_type(const RioModule *type);
 bool riod_registry_check(const RioModule *type, const char *where,
                          Error **errp);
 
+/* What @type says of its state; NULL: nothing, it is perhaps an older one */
+const RioModuleState *riod_registry_state(const RioModule *type);
+
 /* --------------------------------------------------------- instance.c */
 
 struct RiodInstance {
@@ -584,6 +596,18 @@ struct RiodInstance {
     bool closed;
     QLIST_HEAD(, RiodJob) jobs; /* its tasks */
     unsigned num_jobs;          /* atomic to read elsewhere */
+    RiodSaver *saver;           /* how it is saved; NULL = it cannot be */
+
+    /* Home only: while it is stopped, see state.h */
+    unsigned stops;             /* nothing leaves it ... */
+    unsigned holds;             /* ... and accesses wait, too */
+    bool settled;               /* it has come to rest */
+    bool forgotten;             /* it lives elsewhere */
+    unsigned in_block;          /* tasks in a disk request */
+    unsigned thawed_chars;      /* that are not yet at rest */
+    QSIMPLEQ_HEAD(, RiodTask) held;     /* accesses, attaches ... */
+    QSIMPLEQ_HEAD(, RiodJob) held_jobs; /* tasks that could go on */
+    QLIST_HEAD(, RiodStop) stopping;    /* who waits for it */
     RiodDoorbell *ringing;      /* while its write is carried out */
     char **irq_vm;              /* per vector: who handles it, or NULL */
     RiodRate rate;
@@ -651,6 +675,7 @@ RioTimer *riod_timer_new(RioDevice *dev, void (*fire)(RioDevice *, void *));
 void riod_timer_set(RioTimer *timer, int64_t at_ns);
 void riod_timer_cancel(RioTimer *timer);
 void riod_timers_free(RiodInstance *inst);      /* home */
+void riod_timers_go(RiodInstance *inst);        /* home: fire those due */
 
 /* ---------------------------------------------------------- chardev.c */
 
@@ -671,6 +696,25 @@ void riod_chars_start(RiodInstance *inst);
 void riod_chars_stop(RiodInstance *inst);
 void riod_chars_free(RiodInstance *inst);
 
+/*
+ * Home.  Nothing comes from chardevs or goes to them; when that is so for all,
+ * inst->thawed_chars is 0 and riod_stop_look() is called.
+ */
+void riod_chars_freeze(RiodInstance *inst);
+void riod_chars_thaw(RiodInstance *inst);
+
+/*
+ * Home.  Bytes that saving takes at most; save to @at, returning what is
+ * behind it; take off the front of @from what was saved and, when @apply, have
+ * it.  Returns: NULL, or what is wrong.
+ */
+size_t riod_chars_save_max(const RiodInstance *inst);
+uint8_t *riod_chars_save(RiodInstance *inst, uint8_t *at);
+const char *riod_chars_load(RiodInstance *inst, RioBytes *from, bool apply);
+
+/* Home.  Drop what is on its way, either way */
+void riod_chars_forget(RiodInstance *inst);
+
 /* --------------------------------------------------------- monitor.c */
 
 void riod_monitor_init(void);
@@ -690,5 +734,6 @@ bool riod_quit_requested(void);
 G_NORETURN void riod_abandon(void);
 
 #include "task-services.h"
+#include "state.h"
 
 #endif /* SERVER_INTERNAL_H */

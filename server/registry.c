@@ -15,6 +15,9 @@
 #include "internal.h"
 #include "modules/builtin.h"
 
+/* Bytes of a table before members were added at its end */
+#define TABLE_SIZE_FIRST offsetof(RioModule, state)
+
 static GPtrArray *riod_types;   /* const RioModule *, by name */
 
 static int riod_registry_compare(gconstpointer a, gconstpointer b)
@@ -56,13 +59,13 @@ bool riod_registry_check(const RioModule *type, const char *where,
         return false;
     }
     if (type->api_version != RIO_MODULE_API_VERSION ||
-        type->struct_size < sizeof(RioModule)) {
+        type->struct_size < TABLE_SIZE_FIRST) {
         error_setg(errp, "%s: made for module API version %" PRIu32
                    " (table of %" PRIu32 " bytes); this server has version "
                    "%d (%zu bytes): compile it against this server's "
                    "remote-io-module.h", where, type->api_version,
                    type->struct_size, RIO_MODULE_API_VERSION,
-                   sizeof(RioModule));
+                   TABLE_SIZE_FIRST);
         return false;
     }
     if (!riod_registry_name_is_valid(type->name)) {
@@ -81,6 +84,11 @@ bool riod_registry_check(const RioModule *type, const char *where,
         return false;
     }
     return true;
+}
+
+const RioModuleState *riod_registry_state(const RioModule *type)
+{
+    return type->struct_size >= sizeof(RioModule) ? type->state : NULL;
 }
 
 static bool riod_registry_add(const RioModule *type, const char *where,

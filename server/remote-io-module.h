@@ -17,6 +17,7 @@
  *   remote-io-module-char.h       serial lines and other chardevs
  *   remote-io-module-memory.h     tasks, DMA, doorbell recipes
  *   remote-io-module-block.h      disks
+ *   remote-io-module-state.h      state that is saved and loaded
  *
  * Life of an instance (one --module option or remote-io-module-add):
  *
@@ -104,6 +105,9 @@ typedef struct RioParam {
 /* What the guest will see: buses, regions, interrupts */
 #include "remote-io-module-describe.h"
 
+/* What of it can be saved */
+#include "remote-io-module-state.h"
+
 /*
  * The table.  Absent (NULL) optional callback = feature absent.
  */
@@ -159,6 +163,9 @@ typedef struct RioModule {
      * several clients resets what belongs to @client.
      */
     void (*reset)(RioDevice *dev, void *s, unsigned client, int kind);
+
+    /* Optional.  Without it the module cannot be saved, loaded or moved */
+    const RioModuleState *state;
 } RioModule;
 
 /**

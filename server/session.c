@@ -73,6 +73,25 @@ void riod_session_irq_drop(RiodSession *s)
     }
 }
 
+void riod_session_irq_load(RiodSession *s, uint32_t level,
+                           const uint8_t *messages)
+{
+    RiodIrqs *irqs = &s->irqs;
+
+    irqs->level = level;
+    irqs->pulsed = 0;
+    irqs->num_messages = 0;
+    for (unsigned i = 0; i < riod_instance_vectors(s->inst); i++) {
+        if (messages[i / 8] & (1 << (i % 8))) {
+            set_bit(i, irqs->messages);
+            irqs->num_messages++;
+        } else {
+            clear_bit(i, irqs->messages);
+        }
+    }
+    riod_session_mark_dirty(s);
+}
+
 void riod_session_mark_dirty(RiodSession *s)
 {
     if (!s->dirty) {
@@ -176,8 +195,12 @@ bool riod_session_push_locked(RiodSession *s)
     uint64_t before = s->interrupts;
     bool unsent;
 
-    s->want_room = !riod_session_push_recipes_locked(s) || !push_all(s) ||
-                   s->gate_job;
+    if (unlikely(s->quiet || s->inst->stops)) {
+        s->want_room = s->gate_job;     /* marked dirty when it goes on */
+    } else {
+        s->want_room = !riod_session_push_recipes_locked(s) ||
+                       !push_all(s) || s->gate_job;
+    }
     unsent = s->unsent;
     s->unsent = false;
     return unsent || s->interrupts != before;
@@ -326,6 +349,7 @@ static RiodSession *session_new(RiodInstance *inst, unsigned slot,
     qemu_co_mutex_init(&s->credit);
     qemu_co_mutex_init(&s->fence_lock);
     s->irqs.messages = bitmap_new(riod_instance_vectors(inst));
+    s->hold = inst->holds;
     return s;
 }
 

@@ -25,8 +25,23 @@ void riod_job_wake(RiodJob *job);
 /* Home, no lock held: let those go on that are ready */
 void riod_jobs_run(RiodHome *home);
 
-/* Home.  The instance is closing: wake those that sleep */
+/* Home.  The instance is closing: wake those that sleep or were put aside */
 void riod_jobs_cancel(RiodInstance *inst);
+
+/* Task.  Wait while the instance is stopped */
+void coroutine_fn riod_job_park(RiodJob *job);
+
+/* Home.  The instance goes on: so do its tasks */
+void riod_jobs_go(RiodInstance *inst);
+
+/*
+ * Home.  The instance has become another: host calls of the tasks that there
+ * are fail with -ECANCELED
+ */
+void riod_jobs_disown(RiodInstance *inst);
+
+/* Home.  What a host call of @job fails with: 0, -ECANCELED */
+int riod_job_error(const RiodJob *job);
 
 /* Home.  The oldest doorbell whose memory @job may use, or NULL */
 RiodDoorbell *riod_job_doorbell(const RiodJob *job);

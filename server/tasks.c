@@ -22,8 +22,9 @@ struct RiodJob {
     void *arg;
     Coroutine *co;
     RiodDoorbell *doorbell;     /* oldest that it may look into, or NULL */
-    bool ready;
+    bool ready;                 /* in a list of those that can go on */
     bool sleeping;
+    bool disowned;              /* the instance became another since */
     QemuCoSleep sleep;
     QSIMPLEQ_ENTRY(RiodJob) next;       /* home->ready */
     QLIST_ENTRY(RiodJob) node;          /* inst->jobs */
@@ -93,15 +94,53 @@ void riod_jobs_run(RiodHome *home)
 
     while ((job = QSIMPLEQ_FIRST(&home->ready))) {
         QSIMPLEQ_REMOVE_HEAD(&home->ready, next);
+        if (unlikely(job->inst->stops && !job->inst->closing)) {
+            QSIMPLEQ_INSERT_TAIL(&job->inst->held_jobs, job, next);
+            continue;
+        }
         job->ready = false;
         qemu_coroutine_enter(job->co);
     }
+}
+
+void coroutine_fn riod_job_park(RiodJob *job)
+{
+    RiodInstance *inst = job->inst;
+
+    while (unlikely(inst->stops && !inst->closing)) {
+        job->ready = true;
+        QSIMPLEQ_INSERT_TAIL(&inst->held_jobs, job, next);
+        qemu_coroutine_yield();
+    }
+}
+
+void riod_jobs_go(RiodInstance *inst)
+{
+    if (!QSIMPLEQ_EMPTY(&inst->held_jobs)) {
+        QSIMPLEQ_CONCAT(&inst->home->ready, &inst->held_jobs);
+        riod_home_stir(inst->home);
+    }
+}
+
+void riod_jobs_disown(RiodInstance *inst)
+{
+    RiodJob *job;
+
+    QLIST_FOREACH(job, &inst->jobs, node) {
+        job->disowned = true;
+    }
+}
+
+int riod_job_error(const RiodJob *job)
+{
+    return job->disowned || job->inst->closing ? -ECANCELED : 0;
 }
 
 void riod_jobs_cancel(RiodInstance *inst)
 {
     RiodJob *job;
 
+    riod_jobs_go(inst);
 again:
     QLIST_FOREACH(job, &inst->jobs, node) {
         if (job->sleeping) {
@@ -149,6 +188,7 @@ void riod_task_sleep(RioDevice *dev, int64_t ns)
     }
     self->sleeping = true;
     qemu_co_sleep_ns_wakeable(&self->sleep, QEMU_CLOCK_REALTIME,
-                              inst->closing ? 0 : MAX(ns, 0));
+                              riod_job_error(self) ? 0 : MAX(ns, 0));
     self->sleeping = false;
+    riod_job_park(self);
 }

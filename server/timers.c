@@ -12,6 +12,7 @@ struct RioTimer {
     RiodInstance *inst;
     void (*fire)(RioDevice *dev, void *s);
     QEMUTimer *timer;
+    bool due;                   /* it fired while the instance was stopped */
     QLIST_ENTRY(RioTimer) node;
 };
 
@@ -20,6 +21,10 @@ static void timer_fired(void *opaque)
     RioTimer *t = opaque;
     RiodHome *home = t->inst->home;
 
+    if (unlikely(t->inst->stops)) {
+        t->due = true;
+        return;
+    }
     riod_home_begin(home);
     t->fire(&t->inst->dev, t->inst->state);
     riod_home_flush(home);
@@ -40,12 +45,26 @@ RioTimer *riod_timer_new(RioDevice *dev, void (*fire)(RioDevice *, void *))
 
 void riod_timer_set(RioTimer *timer, int64_t at_ns)
 {
+    timer->due = false;
     timer_mod_ns(timer->timer, at_ns);
 }
 
 void riod_timer_cancel(RioTimer *timer)
 {
+    timer->due = false;
     timer_del(timer->timer);
+}
+
+/* At the next turn of the loop: a callback may set or cancel others */
+void riod_timers_go(RiodInstance *inst)
+{
+    RioTimer *t;
+
+    QLIST_FOREACH(t, &inst->timers, node) {
+        if (t->due) {
+            riod_timer_set(t, 0);
+        }
+    }
 }
 
 void riod_timers_free(RiodInstance *inst)

@@ -432,6 +432,8 @@ void fake_close(FakeHost *h)
 void fake_attach(FakeHost *h, unsigned client)
 {
     g_assert_cmpuint(client, <, MAX(h->module->max_clients, 1));
+    g_assert_cmpuint(client, <, FAKE_CLIENTS);
+    h->attached[client] = h;
     h->line[client] = false;
     fake_enter(h);
     if (h->module->attach) {
@@ -446,6 +448,12 @@ void fake_detach(FakeHost *h, unsigned client)
     if (h->module->detach) {
         h->module->detach(&h->dev, h->state, client);
     }
+    h->attached[client] = NULL;
+    fake_leave(h);
+}
+
+void fake_settle(FakeHost *h)
+{
     fake_leave(h);
 }
 

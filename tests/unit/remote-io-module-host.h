@@ -30,6 +30,7 @@ typedef struct FakeHost {
     RioModuleInfo info;         /* what describe said */
     GHashTable *params;
     bool inside;                /* a callback runs */
+    void *attached[FAKE_CLIENTS];       /* NULL = not */
 
     int64_t now;
     GSList *timers;             /* of RioTimer */
@@ -72,6 +73,9 @@ typedef struct FakeHost {
  */
 FakeHost *fake_open(const RioModule *module, const char *params);
 void fake_close(FakeHost *h);
+
+/* Tasks and events that a callback left behind, when fake_* did not call it */
+void fake_settle(FakeHost *h);
 
 /* An instance with client 0 attached; a refusal fails the test */
 FakeHost *fake_start(const RioModule *module, const char *params);

@@ -19,6 +19,7 @@ typedef struct FakeTask {
     void *arg;
     FakeCall call;              /* it waits in */
     bool done;
+    bool disowned;              /* a state was loaded since */
     ucontext_t context;
     ucontext_t back;
     uint8_t *stack;
@@ -110,7 +111,7 @@ static bool fake_call(FakeHost *h, FakeCall call)
         swapcontext(&t->context, &t->back);
         t->call = FAKE_CALL_NONE;
     }
-    return !h->mem->closing;
+    return !h->mem->closing && !t->disowned;
 }
 
 static void fake_task_sleep(RioDevice *dev, int64_t ns)
@@ -603,6 +604,32 @@ void fake_memory_init(FakeHost *h)
     h->services.block_zero = fake_block_zero;
     h->services.block_discard = fake_block_discard;
     h->services.block_flush = fake_block_flush;
+}
+
+static void fake_task_disown(gpointer task, gpointer unused)
+{
+    ((FakeTask *)task)->disowned = true;
+}
+
+void fake_memory_disown(FakeHost *h)
+{
+    g_queue_foreach(h->mem->ready, fake_task_disown, NULL);
+    g_queue_foreach(h->mem->waiting, fake_task_disown, NULL);
+}
+
+void fake_memory_hand_over(FakeHost *from, FakeHost *to)
+{
+    FakeMemory old = *to->mem;
+
+    to->mem->ram = from->mem->ram;
+    to->mem->disk = from->mem->disk;
+    to->mem->disk_info = from->mem->disk_info;
+    to->mem->unflushed = from->mem->unflushed;
+    to->mem->hold = from->mem->hold;
+    to->mem->no_bus_master = from->mem->no_bus_master;
+    memcpy(to->mem->errors, from->mem->errors, sizeof(old.errors));
+    from->mem->ram = old.ram;
+    from->mem->disk = old.disk;
 }
 
 void fake_memory_drain(FakeHost *h)

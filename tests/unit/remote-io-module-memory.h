@@ -69,6 +69,12 @@ void fake_memory_run(FakeHost *h);
 void fake_memory_drain(FakeHost *h);
 void fake_memory_free(FakeHost *h);
 
+/* A state was loaded: calls of the tasks that there are return -ECANCELED */
+void fake_memory_disown(FakeHost *h);
+
+/* Guest memory and the disk of @from become those of @to */
+void fake_memory_hand_over(FakeHost *from, FakeHost *to);
+
 /* A write to a doorbell of region 0 by client 0, recipes included */
 void fake_ring(FakeHost *h, uint64_t offset, uint32_t value);
 

@@ -8,6 +8,7 @@
 
 #include "qemu/osdep.h"
 #include "remote-io-module-host.h"
+#include "remote-io-module-state.h"
 
 #define ID              0x00
 #define READS           0x08
@@ -299,6 +300,75 @@ static void test_bad_parameters_are_refused(void)
     fake_close(h);
 }
 
+/* State */
+
+static void count_some(FakeHost *h, unsigned client)
+{
+    for (unsigned i = 1; i <= 5; i++) {
+        fake_read_of(h, client, COUNT_READ, 1 << (i & 3));
+        fake_write_of(h, client, ORDER, 4, i * (client + 1));
+    }
+    fake_reset(h, client, RIO_MODULE_RESET_FUNCTION);
+    fake_read_of(h, client, COUNT_READ, 8);
+    fake_write_of(h, client, ORDER_WAIT, 8, 1000 + client);
+}
+
+/* Nothing that can be read is another, and counting goes on */
+static void test_moves(void)
+{
+    FakeHost *h = start("");
+    uint64_t before[2][16];
+
+    fake_attach(h, 2);
+    count_some(h, 0);
+    count_some(h, 2);
+    for (unsigned i = 0; i < 16; i++) {
+        before[0][i] = fake_read_of(h, 0, i * 8, 8);
+        before[1][i] = fake_read_of(h, 2, i * 8, 8);
+    }
+    h = fake_move(h, "");
+    for (unsigned i = 0; i < 16; i++) {
+        g_assert_cmphex(fake_read_of(h, 0, i * 8, 8), ==, before[0][i]);
+        g_assert_cmphex(fake_read_of(h, 2, i * 8, 8), ==, before[1][i]);
+    }
+    g_assert_cmpuint(fake_read_of(h, 2, COUNT_READ, 8), ==, 2);
+    g_assert_cmpuint(fake_read_of(h, 0, RESETS, 8), ==, 1);
+    fake_close(h);
+}
+
+static void test_is_of_the_same_clients(void)
+{
+    FakeHost *h = start("");
+    FakeHost *other = fake_open(rio_module_counter_init(), "");
+    g_autoptr(GByteArray) saved = fake_save(h);
+    g_autofree char *none = fake_load(other, saved->data, saved->len);
+    g_autofree char *wrong = NULL;
+
+    g_assert_nonnull(strstr(none, "1 clients, attached are 0"));
+    fake_attach(other, 1);
+    wrong = fake_load(other, saved->data, saved->len);
+    g_assert_nonnull(strstr(wrong, "client 0 of it is not attached"));
+    fake_close(other);
+    fake_close(h);
+}
+
+static void use_counters(FakeHost *h)
+{
+    count_some(h, 0);
+    g_assert_cmpuint(fake_read(h, ORDER_LAST, 8), ==, 1000);
+}
+
+static void test_damaged_state(void)
+{
+    FakeHost *h = start("");
+
+    count_some(h, 0);
+    fake_attach(h, 3);
+    count_some(h, 3);
+    fake_state_hostile(h, "", use_counters);
+    fake_close(h);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -340,5 +410,9 @@ int main(int argc, char **argv)
                     test_isa_form_has_the_same_registers);
     g_test_add_func("/counter/bad-parameters-are-refused",
                     test_bad_parameters_are_refused);
+    g_test_add_func("/counter/state/moves", test_moves);
+    g_test_add_func("/counter/state/is-of-the-same-clients",
+                    test_is_of_the_same_clients);
+    g_test_add_func("/counter/state/damaged", test_damaged_state);
     return g_test_run();
 }

@@ -73,14 +73,45 @@ typedef struct CounterSet {
     uint64_t order_errors;
     uint64_t reads_by_size[4];          /* 1, 2, 4, 8 bytes */
     uint64_t writes_by_size[4];
+    uint64_t resets;
 } CounterSet;
+
+/* All that is saved */
+typedef struct CounterImage {
+    CounterSet set[COUNTER_MAX_CLIENTS];
+} CounterImage;
 
 typedef struct CounterState {
     bool isa;
     RioModuleRegion isa_region;
-    CounterSet set[COUNTER_MAX_CLIENTS];
-    uint64_t resets[COUNTER_MAX_CLIENTS];
+    CounterImage image;
 } CounterState;
+
+static const RioField counter_set_fields[] = {
+    { RIO_STATE(CounterSet, UINT, reads) },
+    { RIO_STATE(CounterSet, UINT, writes) },
+    { RIO_STATE(CounterSet, UINT, last) },
+    { RIO_STATE(CounterSet, UINT, sum) },
+    { RIO_STATE(CounterSet, UINT, order_last) },
+    { RIO_STATE(CounterSet, UINT, order_errors) },
+    { RIO_STATE_ARRAY(CounterSet, UINT, reads_by_size) },
+    { RIO_STATE_ARRAY(CounterSet, UINT, writes_by_size) },
+    { RIO_STATE(CounterSet, UINT, resets) },
+    { .name = NULL },
+};
+
+static const RioField counter_fields[] = {
+    { RIO_STATE_CLIENTS(CounterImage, set, counter_set_fields) },
+    { .name = NULL },
+};
+
+/* Nothing to check: a counter may have any value */
+static const RioModuleState counter_state = {
+    .version = 1,
+    .image_size = sizeof(CounterImage),
+    .image_offset = offsetof(CounterState, image),
+    .fields = counter_fields,
+};
 
 static const RioParam counter_params[] = {
     { .name = "bus", .type = RIO_PARAM_STRING, .fallback = "pci",
@@ -137,8 +168,13 @@ static void counter_attach(RioDevice *dev, void *opaque, unsigned client)
     CounterState *s = (CounterState *)opaque;
 
     (void)dev;
-    memset(&s->set[client], 0, sizeof(s->set[client]));
-    s->resets[client] = 0;
+    memset(&s->image.set[client], 0, sizeof(s->image.set[client]));
+}
+
+/* Zero all but the resets */
+static void counter_clear(CounterSet *set)
+{
+    *set = (CounterSet) { .resets = set->resets };
 }
 
 /* 1, 2, 4, 8 -> 0, 1, 2, 3 */
@@ -158,7 +194,7 @@ static void counter_bad(RioDevice *dev, const char *what, uint64_t offset,
 static uint64_t counter_show(const CounterState *s, unsigned client,
                              uint64_t offset)
 {
-    const CounterSet *set = &s->set[client];
+    const CounterSet *set = &s->image.set[client];
 
     switch (offset) {
     case COUNTER_ID:
@@ -176,7 +212,7 @@ static uint64_t counter_show(const CounterState *s, unsigned client,
     case COUNTER_ORDER_ERRORS:
         return set->order_errors;
     case COUNTER_RESETS:
-        return s->resets[client];
+        return set->resets;
     case COUNTER_READS_1:
     case COUNTER_READS_2:
     case COUNTER_READS_4:
@@ -194,8 +230,8 @@ static uint64_t counter_read(RioDevice *dev, void *opaque, unsigned client,
 
     (void)region;
     if (offset == COUNTER_COUNT_READ) {
-        s->set[client].reads_by_size[counter_width(size)]++;
-        return ++s->set[client].reads;
+        s->image.set[client].reads_by_size[counter_width(size)]++;
+        return ++s->image.set[client].reads;
     }
     if (offset < COUNTER_COUNT_READ && size >= 4 && offset % size == 0) {
         return counter_show(s, client, offset & ~(uint64_t)7)
@@ -221,7 +257,7 @@ static void counter_write(RioDevice *dev, void *opaque, unsigned client,
                           uint64_t value)
 {
     CounterState *s = (CounterState *)opaque;
-    CounterSet *set = &s->set[client];
+    CounterSet *set = &s->image.set[client];
 
     (void)region;
     switch (offset) {
@@ -233,7 +269,7 @@ static void counter_write(RioDevice *dev, void *opaque, unsigned client,
     case COUNTER_WAIT:
         break;
     case COUNTER_CLEAR:
-        memset(set, 0, sizeof(*set));
+        counter_clear(set);
         return;
     default:
         counter_bad(dev, "store", offset, size);
@@ -251,8 +287,8 @@ static void counter_reset(RioDevice *dev, void *opaque, unsigned client,
     CounterState *s = (CounterState *)opaque;
 
     (void)dev, (void)kind;
-    memset(&s->set[client], 0, sizeof(s->set[client]));
-    s->resets[client]++;
+    counter_clear(&s->image.set[client]);
+    s->image.set[client].resets++;
 }
 
 static RioModule counter_module = {
@@ -268,6 +304,7 @@ static RioModule counter_module = {
     .read = counter_read,
     .write = counter_write,
     .reset = counter_reset,
+    .state = &counter_state,
 };
 
 RIO_REGISTER_MODULE(counter, counter_module)
