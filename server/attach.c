@@ -235,7 +235,8 @@ void riod_attach(RiodConnection *conn, const RioMessage *m)
 static bool check_resume(const RiodSession *s, const RioMessage *m,
                          RioError *err)
 {
-    if (s && (m->hops || !memcmp(&s->ids, &m->ids, sizeof(m->ids)))) {
+    if (s && (m->hops || s->adopted ||
+              !memcmp(&s->ids, &m->ids, sizeof(m->ids)))) {
         return true;
     }
     return rio_error_set(err, RIO_STATUS_UNKNOWN_SESSION, "no session of VM "

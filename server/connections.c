@@ -149,6 +149,27 @@ static RiodConnection *conn_new(RioTransport *transport, RiodPeer *next_hop)
     return conn;
 }
 
+RiodConnection *riod_connection_nowhere(void)
+{
+    static RiodConnection *nowhere;
+
+    riod_tables_lock();
+    if (!nowhere) {
+        nowhere = g_new0(RiodConnection, 1);
+        nowhere->refs = 1;
+        nowhere->label = g_strdup("nowhere");
+        nowhere->peer = g_strdup("nowhere");
+        nowhere->labels = riod_labels_new();
+        nowhere->home = riod_home_default();
+        nowhere->closing = true;
+        nowhere->closed = true;
+        qemu_mutex_init(&nowhere->lock);
+        QLIST_INIT(&nowhere->sessions);
+    }
+    riod_tables_unlock();
+    return riod_connection_ref(nowhere);
+}
+
 void riod_connection_open(RiodPeer *peer, RioTransport *transport)
 {
     riod_connection_start(conn_new(transport, peer));

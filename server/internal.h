@@ -294,6 +294,12 @@ static inline bool riod_connection_is_forwarder(const RiodConnection *conn)
            rio_link_peer_role(conn->link) != RIO_ROLE_CLIENT;
 }
 
+/*
+ * Any thread: a reference to the connection of sessions that never had one in
+ * this process.  It is closed.
+ */
+RiodConnection *riod_connection_nowhere(void);
+
 RiodConnection *riod_connection_ref(RiodConnection *conn);
 void riod_connection_unref(RiodConnection *conn);       /* NULL-safe */
 
@@ -402,6 +408,7 @@ struct RiodSession {
     bool unsent;                /* something in the log is not sent yet */
     uint32_t max_message;       /* of the connection */
     bool broken;                /* a reply was lost: never to be resumed */
+    bool adopted;               /* opened elsewhere: ids as RESUME says */
 
     /* Home of the instance only */
     bool ended;
@@ -455,6 +462,30 @@ void riod_session_unref(RiodSession *s);
 RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
                                RiodConnection *conn, const RioMessage *attach,
                                RioError *err);
+
+/* Whose a session is that another process opened */
+typedef struct RiodSessionOrigin {
+    unsigned slot;              /* free, and below inst->max_clients */
+    uint64_t caps;              /* agreed on in ATTACH */
+    uint32_t max_message;       /* that the client takes, about */
+    const char *client, *vm, *device;
+    const uint8_t *client_uuid, *vm_uuid;
+} RiodSessionOrigin;
+
+/**
+ * riod_session_adopt: home of @inst, no lock held
+ * @rio: from rio_session_import(), with the ids that the client knows; is
+ *     taken in any case
+ *
+ * Go on with a session that was opened elsewhere: @inst has it in that slot,
+ * its module is told of the client, and the lease runs until RESUME comes.
+ * The ids are the client's word then, see "Moving a module".
+ * Returns: NULL with *@err when a limit is hit.  It is the instance's, as one
+ * of riod_session_open().
+ */
+RiodSession *riod_session_adopt(RiodInstance *inst,
+                                const RiodSessionOrigin *origin,
+                                RioSession *rio, RioError *err);
 
 /**
  * riod_session_end: home of the instance, no lock held.  Detach for good.

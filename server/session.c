@@ -319,7 +319,7 @@ static void session_reply_attached(RiodSession *s, const RioMessage *attach)
 
 static void session_accept_files(const RiodSession *s, RiodConnection *conn)
 {
-    if (s->caps & RIO_CAP_SHM) {
+    if (s->caps & rio_link_caps(conn->link) & RIO_CAP_SHM) {
         rio_transport_accept_files(conn->transport);
     }
 }
@@ -340,8 +340,6 @@ static RiodSession *session_new(RiodInstance *inst, unsigned slot,
     s->client = client;
     s->vm = vm;
     s->conn = riod_connection_ref(conn);
-    s->rio = rio_session_new(RIO_SIDE_SERVER);
-    s->max_message = rio_link_max_message(conn->link);
     QSIMPLEQ_INIT(&s->recipes);
     QTAILQ_INIT(&s->waiting);
     QTAILQ_INIT(&s->doorbells);
@@ -366,6 +364,10 @@ static void session_join_locked(RiodSession *s, RiodConnection *conn)
     while (!riod_label_add_locked(conn, &s->label)) {
         s->ids.module = (1u << 31) | qatomic_fetch_inc(&alias);
         s->label.ids = s->ids;
+    }
+    if (memcmp(&s->ids, rio_session_ids(s->rio), sizeof(s->ids)) &&
+        rio_session_state(s->rio) != RIO_SESSION_NEW) {
+        rio_session_set_ids(s->rio, &s->ids);
     }
 }
 
@@ -395,6 +397,8 @@ RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
         return NULL;
     }
     s = session_new(inst, slot, conn, client, vm);
+    s->rio = rio_session_new(RIO_SIDE_SERVER);
+    s->max_message = rio_link_max_message(conn->link);
     session_join_locked(s, conn);
     memcpy(s->device, attach->attach.device, sizeof(s->device));
     s->caps = attach->attach.caps & rio_link_caps(conn->link);
@@ -511,6 +515,58 @@ void riod_session_lost(RiodSession *s, RiodConnection *conn)
     timer_mod(s->lease, get_clock() / SCALE_MS + riod_config.lease_ms);
 }
 
+static bool adopt_check(const RioSession *rio, RioError *err)
+{
+    if (!riod_config.lease_ms) {
+        return rio_error_set(err, RIO_STATUS_UNSUPPORTED, "server '%.90s' "
+                             "holds no session whose client is away: start "
+                             "it with a --session-lease",
+                             riod_config.server_name);
+    }
+    return rio_session_log_limit(rio) >= RIO_DEFAULT_LOG ||
+           rio_error_set(err, RIO_STATUS_UNSUPPORTED, "the log limit of a "
+                         "session is %u, here it is at least %u",
+                         rio_session_log_limit(rio), RIO_DEFAULT_LOG);
+}
+
+RiodSession *riod_session_adopt(RiodInstance *inst,
+                                const RiodSessionOrigin *origin,
+                                RioSession *rio, RioError *err)
+{
+    RiodConnection *nowhere = riod_connection_nowhere();
+    RiodClient *client = riod_client_get(origin->client, origin->client_uuid,
+                                         false, err);
+    RiodVM *vm = client ? riod_vm_get(client, origin->vm, origin->vm_uuid,
+                                      err) : NULL;
+    RiodSession *s = NULL;
+
+    if (vm && adopt_check(rio, err)) {
+        s = session_new(inst, origin->slot, nowhere, client, vm);
+        s->rio = rio;
+        s->ids = s->label.ids = *rio_session_ids(rio);
+        s->label.session = s;
+        s->adopted = true;
+        s->caps = origin->caps;
+        s->log_limit = rio_session_log_limit(rio);
+        s->max_message = MIN(MAX(origin->max_message, RIO_MIN_MAX_MESSAGE),
+                             RIO_MAX_MESSAGE);
+        g_strlcpy(s->device, origin->device, sizeof(s->device));
+        session_put_in_tables(s);
+        if (inst->type->attach) {
+            inst->type->attach(&inst->dev, inst->state, s->slot);
+        }
+        riod_session_lost(s, nowhere);
+    } else {
+        rio_session_free(rio);
+        if (vm) {
+            riod_vm_put(client, vm);
+        }
+        riod_client_put(client);
+    }
+    riod_connection_unref(nowhere);
+    return s;
+}
+
 /* Different, whatever the place of the first difference, in the same time */
 static bool token_matches(const uint8_t *a, const uint8_t *b)
 {
@@ -569,13 +625,32 @@ static void session_move_queue(RiodSession *s, RiodConnection *old,
     }
 }
 
+/*
+ * Whether it can be on @conn by ids that the client knows, or takes.  One that
+ * was opened elsewhere has those that RESUME names.
+ */
+static bool session_ids_fit_locked(RiodSession *s, RiodConnection *conn,
+                                   const RioMessage *resume)
+{
+    const RioIds *ids = s->adopted && !resume->hops ? &resume->ids : &s->ids;
+    RiodLabel *other = riod_label_find_locked(conn, ids);
+
+    if (other && other != &s->label) {
+        return s->adopted && rio_link_caps(conn->link) & RIO_CAP_MOVE;
+    }
+    if (s->adopted && !QLIST_IS_INSERTED(s, on_conn)) {
+        s->ids = *ids;
+    }
+    return true;
+}
+
 /* Both locks held */
 static bool session_take_over(RiodSession *s, RiodConnection *old,
                               RiodConnection *conn, const RioMessage *resume)
 {
-    bool there, joined;
     RioMessage m;
     RioError err;
+    bool there;
 
     if (s->broken) {
         rio_error_set(&err, RIO_STATUS_UNKNOWN_SESSION,
@@ -585,8 +660,7 @@ static bool session_take_over(RiodSession *s, RiodConnection *old,
         return false;
     }
     there = QLIST_IS_INSERTED(s, on_conn);
-    if ((!there || old != conn) &&
-        riod_label_find_locked(conn, &s->label.ids)) {
+    if (!session_ids_fit_locked(s, conn, resume)) {
         rio_error_set(&err, RIO_STATUS_UNKNOWN_SESSION, "another session of "
                       "this connection has these ids");
         refuse_resume(conn, resume, &err);
@@ -603,8 +677,7 @@ static bool session_take_over(RiodSession *s, RiodConnection *old,
     session_accept_files(s, conn);
     session_move_queue(s, old, conn);
     session_leave_locked(s, old);
-    joined = riod_label_add_locked(conn, &s->label);
-    assert(joined);
+    session_join_locked(s, conn);
     rio_message_init(&m, RIO_OP_RESUME_REPLY, 0, resume->tag);
     m.ids = s->ids;
     m.epoch = resume->epoch;

@@ -54,6 +54,11 @@ const uint8_t *rio_session_token(const RioSession *s)
     return s->token;
 }
 
+uint32_t rio_session_log_limit(const RioSession *s)
+{
+    return s->log_limit;
+}
+
 uint64_t rio_session_received(const RioSession *s)
 {
     return s->received;

@@ -51,6 +51,7 @@ RioSessionState rio_session_state(const RioSession *s);
 const RioIds *rio_session_ids(const RioSession *s);
 uint32_t rio_session_epoch(const RioSession *s);
 const uint8_t *rio_session_token(const RioSession *s);
+uint32_t rio_session_log_limit(const RioSession *s);
 uint64_t rio_session_received(const RioSession *s); /* last seq delivered */
 uint64_t rio_session_sent(const RioSession *s);     /* last seq given out */
 uint64_t rio_session_acked(const RioSession *s);    /* last seq peer has */
