@@ -77,8 +77,12 @@ static void encode(RiodRecipe *to, const RioRecipe *r, bool may_be_long)
     uint8_t *p = to->bytes;
 
     p[2] = r->region;
-    p[3] = RIO_RECIPE_RING;
     stq_le_p(p + 8, r->offset);
+    if (!r->entries) {
+        p[3] = RIO_RECIPE_LAZY;
+        return;
+    }
+    p[3] = RIO_RECIPE_RING;
     stq_le_p(p + 16, r->ring);
     stl_le_p(p + 24, r->entries);
     stl_le_p(p + 28, r->entry_size);
@@ -133,6 +137,9 @@ static void recipe_set(RiodSession *s, unsigned slot, const RioRecipe *r)
 
     if (!(s->caps & RIO_CAP_RECIPES)) {
         return;
+    }
+    if (r && !r->entries && !(s->caps & RIO_CAP_LAZY)) {
+        r = NULL;               /* each write is sent at once, then */
     }
     if (r) {
         encode(&new, r, s->caps & RIO_CAP_LONG);

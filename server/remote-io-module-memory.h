@@ -88,6 +88,10 @@ typedef struct RioRecipeRule {
  * RioRecipe:
  * @region: the doorbell register is at @offset of this region
  * @ring: address of entry 0 of @entries
+ * @entries: 0 means that nothing comes along and that the write tells the
+ *     module nothing it waits for (how far the driver has read completions):
+ *     it may arrive some milliseconds late, with what the guest does next;
+ *     everything below is 0 then, and @ring
  * @entry_size: bytes, 8 to 256
  * @max_data: bytes of lists and data along with one write, entries not
  *     counted; the client may send less.  Of one entry at most

@@ -312,9 +312,13 @@ uint64_t remote_io_read(RemoteIORegion *r, uint64_t offset, unsigned size,
     return w.value;
 }
 
-static bool post_locked(RemoteIOCore *s, const RioWrite *w)
+static bool post_locked(RemoteIOCore *s, const RioWrite *w, bool lazy)
 {
+    if (lazy && remote_io_lazy_hold_locked(s, w)) {
+        return true;
+    }
     if (s->num_unsubmitted || s->state_lost ||
+        !remote_io_lazy_submit_locked(s) ||
         !rio_session_post(s->session, w)) {
         return false;
     }
@@ -335,14 +339,16 @@ void remote_io_write(RemoteIORegion *r, uint64_t offset, uint64_t value,
                .value = value },
     };
 
+    bool lazy = false;
+
     if (posted && qatomic_read(&s->num_recipes) &&
-        remote_io_doorbell(s, &w.w)) {
+        remote_io_doorbell(s, &w.w, &lazy)) {
         return;
     }
     remote_io_lock(s);
     s->stats.writes++;
     s->stats.posted_writes += posted;
-    if (refuse_locked(s) || (posted && post_locked(s, &w.w))) {
+    if (refuse_locked(s) || (posted && post_locked(s, &w.w, lazy))) {
         remote_io_unlock(s);
         return;
     }

@@ -70,8 +70,10 @@ static void host_uuid(uint8_t *uuid)
 /* A PCI function can be a bus master, and a doorbell may take data along */
 static uint64_t capabilities(RemoteIOCore *s)
 {
+    uint64_t recipes = RIO_CAP_RECIPES | RIO_CAP_LONG | RIO_CAP_LAZY;
+
     return RIO_CAP_RESUME | RIO_CAP_ROUTE | (s->pci ? RIO_CAP_DMA : 0) |
-           (s->use_recipes ? RIO_CAP_RECIPES | RIO_CAP_LONG : 0) |
+           (s->use_recipes ? recipes : 0) |
            (s->share.enabled ? RIO_CAP_SHM : 0);
 }
 

@@ -136,7 +136,8 @@ void remote_io_send_reset_locked(RemoteIOCore *s)
         .reset.kind = RIO_RESET_SYSTEM,
     };
 
-    s->reset_owed = !rio_session_send(s->session, &m);
+    s->reset_owed = !remote_io_lazy_submit_locked(s) ||
+                    !rio_session_send(s->session, &m);
     s->resets_pending += !s->reset_owed;
 }
 
@@ -509,6 +510,7 @@ void remote_io_core_finalize(RemoteIOCore *s)
 {
     remote_io_dma_finalize(s);
     remote_io_recipes_finalize(s);
+    g_free(s->stage.buf);
     qapi_free_RemoteIORouteInfo(s->route.info);
     g_free(s->route.refusal);
     error_free(s->order_error);

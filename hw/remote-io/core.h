@@ -22,6 +22,7 @@
  *   surprise.c    unplug without asking the guest
  *   dma.c         the module's reads and writes of guest memory
  *   recipe.c      what a doorbell takes along
+ *   lazy.c        stores that wait for something to travel with
  *   share.c       guest memory that the server may map (same host)
  *   irq.c         the only file that drives lines and messages
  *   stats.c       counters; monitor.c: query-remote-io
@@ -199,6 +200,21 @@ typedef enum {
     REMOTE_IO_ORDER_ATTACH,
 } RemoteIOOrder;
 
+/* Posted stores that wait in lazy.c; lock */
+typedef struct RemoteIOLazy {
+    RioWrite store[8];          /* in order */
+    unsigned num;
+    int64_t due_ns;             /* the first one must go */
+    uint64_t interrupts;        /* counter, when one was last expected */
+} RemoteIOLazy;
+
+/* What the thread has taken from the link to send it without lock */
+typedef struct RemoteIOStage {
+    uint8_t *buf;               /* allocated when first used */
+    size_t head, len;           /* bytes [head, len) are to be sent */
+    bool sending;               /* the thread is in the system call */
+} RemoteIOStage;
+
 struct RemoteIOCore {
     /*
      * Properties.  The first three change while the device is quiet, under
@@ -271,6 +287,8 @@ struct RemoteIOCore {
     RemoteIOShare share;        /* see there */
     RemoteIORecipes *recipes;
     unsigned num_recipes;       /* also read without lock */
+    unsigned num_lazy;          /* of these, of kind LAZY */
+    RemoteIOLazy lazy;
 
     RemoteIOWaiterList waiters;
     unsigned num_waiting, num_unsubmitted, num_parked;
@@ -283,6 +301,9 @@ struct RemoteIOCore {
     uint32_t armed;             /* epoll events of the socket; 0 = none */
     bool watched;               /* the socket is in epfd */
     bool tx_blocked;            /* the socket's buffer is full */
+    RemoteIOStage stage;
+    bool flush_asked;           /* the thread shall send what waits */
+    int64_t wakes_ns;           /* the thread sleeps until then; 0: awake */
 
     /* See pace.c */
     bool busy;                  /* loads come without pause */
@@ -423,6 +444,16 @@ bool remote_io_submit_one_locked(RemoteIOCore *s, RemoteIOWaiter *w);
 /* Send what waits, without blocking */
 void remote_io_flush_locked(RemoteIOCore *s);
 /*
+ * The same, soon: by the thread when the server has much to do already, so
+ * that the processor need not wait for the network stack, and what it stores
+ * next goes out in the same frame.
+ */
+void remote_io_flush_soon_locked(RemoteIOCore *s);
+/* The thread's flush: the lock is let go while the kernel sends */
+void remote_io_flush_asked_locked(RemoteIOCore *s);
+/* Nothing that was taken for one connection may go out on another */
+void remote_io_stage_drop_locked(RemoteIOCore *s);
+/*
  * Receive what is there, polling until @spin_until_ns (0: once) for it.  The
  * caller is the leader and holds a reference of @conn; lock is dropped inside.
  * Returns: true when something came or the connection ended.
@@ -526,9 +557,22 @@ void remote_io_recipes_forget_locked(RemoteIOCore *s);
 void remote_io_recipes_finalize(RemoteIOCore *s);
 /*
  * BQL held: the posted store @w, with what a recipe wants to come along.
- * Returns: false when there is nothing to come along; it is not sent then.
+ * Returns: false when there is nothing to come along; it is not sent then,
+ * and *@lazy says whether it may wait.
  */
-bool remote_io_doorbell(RemoteIOCore *s, const RioWrite *w);
+bool remote_io_doorbell(RemoteIOCore *s, const RioWrite *w, bool *lazy);
+
+/* lazy.c.  Hold the posted store @w back.  Returns: false when it must go */
+bool remote_io_lazy_hold_locked(RemoteIOCore *s, const RioWrite *w);
+/*
+ * Before anything else of the guest is put into the log.  Returns: false when
+ * there is no room for what is held; nothing may pass it.
+ */
+bool remote_io_lazy_submit_locked(RemoteIOCore *s);
+/* The module's state is gone, and what was held with it */
+void remote_io_lazy_drop_locked(RemoteIOCore *s);
+/* The thread sends what waits too long.  Returns: when to come back */
+int64_t remote_io_lazy_tick_locked(RemoteIOCore *s, int64_t now);
 
 /*
  * share.c: BQL.  Nothing happens where the property is off.  @check: can this

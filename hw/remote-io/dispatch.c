@@ -40,7 +40,7 @@ bool remote_io_submit_one_locked(RemoteIOCore *s, RemoteIOWaiter *w)
 {
     RIO_UNINITIALIZED RioMessage m;
 
-    if (s->state_lost) {
+    if (s->state_lost || !remote_io_lazy_submit_locked(s)) {
         return false;
     }
     if (w->posted) {
@@ -178,7 +178,7 @@ static const char *deliver(RemoteIOCore *s, const RioMessage *m)
         return remote_io_share_reply_locked(s, m) ? NULL : not_asked;
     case RIO_OP_RECIPE:
         return remote_io_recipe_locked(s, m) ? NULL :
-               "the device is on a bus without DMA";
+               "the device did not agree on such";
     case RIO_OP_RESET_REPLY:
         return reset_reply(s);
     case RIO_OP_ACK:

@@ -155,6 +155,8 @@ void remote_io_fresh_locked(RemoteIOCore *s, RemoteIOConn *conn,
     trace_remote_io_fresh(s->name, a->epoch,
                           s->desc.restart == RIO_RESTART_STATELESS);
     remote_io_irq_lower_all_locked(s);
+    remote_io_lazy_submit_locked(s);    /* to the old log: it is replayed */
+    remote_io_lazy_drop_locked(s);
     remote_io_dma_forget_locked(s);
     remote_io_recipes_forget_locked(s);
     s->abandoned = 0;

@@ -10,11 +10,21 @@
 #include "qemu/osdep.h"
 #include <sys/epoll.h>
 #include "qapi/error.h"
+#include "qemu/iov.h"
 #include "core.h"
 #include "trace.h"
 
 #define BACKOFF_FIRST_NS (10 * SCALE_MS)
 #define LASTED_NS NANOSECONDS_PER_SECOND
+
+/* What the thread takes at once; more is sent from where it lies */
+#define STAGE_BYTES (32u * 1024)
+
+/*
+ * Messages that the server has not acknowledged.  With so many it is busy, and
+ * a doorbell that comes a little later changes nothing.
+ */
+#define CROWD 4u
 
 void remote_io_conn_unref_locked(RemoteIOCore *s, RemoteIOConn *conn)
 {
@@ -84,6 +94,7 @@ void remote_io_conn_lost_locked(RemoteIOCore *s, const char *reason)
         rio_session_lost(s->session);
     }
     s->conn = NULL;
+    remote_io_stage_drop_locked(s);
     qatomic_set(&s->share.active, false);
     s->armed = 0;
     s->tx_blocked = false;
@@ -114,6 +125,114 @@ static ssize_t send_some(RemoteIOCore *s, const struct iovec *iov, int n,
     return rio_transport_send(s->conn->transport, iov, n, errp);
 }
 
+/* --- what the thread sends --- */
+
+void remote_io_stage_drop_locked(RemoteIOCore *s)
+{
+    s->stage.head = s->stage.len = 0;
+}
+
+/* Returns: bytes in the stage; 0 when nothing waits, or more than fits */
+static size_t stage_fill_locked(RemoteIOCore *s)
+{
+    RemoteIOStage *stage = &s->stage;
+    struct iovec iov[8];
+    size_t total = 0;
+    int i, n;
+
+    if (stage->head < stage->len) {
+        return stage->len - stage->head;
+    }
+    n = rio_link_tx_files(s->conn->link) ? 0 :
+        rio_link_tx(s->conn->link, iov, ARRAY_SIZE(iov));
+    for (i = 0; i < n; i++) {
+        total += iov[i].iov_len;
+    }
+    if (!total || total > STAGE_BYTES) {
+        return 0;
+    }
+    if (!stage->buf) {
+        stage->buf = g_malloc(STAGE_BYTES);
+    }
+    iov_to_buf(iov, n, 0, stage->buf, total);
+    rio_link_tx_done(s->conn->link, total, rio_transport_now_ms());
+    stage->head = 0;
+    stage->len = total;
+    return total;
+}
+
+/*
+ * Send what is in the stage; lock held, let go inside when @unlock.  Returns:
+ * false when not all of it went out: blocked, or the connection is lost.
+ */
+static bool stage_send_locked(RemoteIOCore *s, RemoteIOConn *conn,
+                              bool unlock)
+{
+    RemoteIOStage *stage = &s->stage;
+    Error *err = NULL;
+
+    while (!conn->dead && stage->head < stage->len) {
+        struct iovec iov = { stage->buf + stage->head,
+                             stage->len - stage->head };
+        ssize_t sent;
+
+        if (unlock) {
+            stage->sending = true;
+            remote_io_unlock(s);
+        }
+        sent = rio_transport_send(conn->transport, &iov, 1, &err);
+        if (unlock) {
+            remote_io_lock(s);
+            stage->sending = false;
+        }
+        if (conn->dead) {
+            error_free(err);
+        } else if (sent >= 0) {
+            trace_remote_io_sent(s->name, sent);
+            stage->head += sent;
+        } else if (sent == RIO_TRANSPORT_AGAIN) {
+            return false;
+        } else {
+            remote_io_conn_lost_locked(s, error_get_pretty(err));
+            error_free(err);
+        }
+    }
+    return !conn->dead;
+}
+
+void remote_io_flush_asked_locked(RemoteIOCore *s)
+{
+    RemoteIOConn *conn = s->conn;
+
+    if (!s->flush_asked || !conn) {
+        return;
+    }
+    conn->refs++;
+    do {
+        s->flush_asked = false;
+    } while (s->conn == conn && !s->tx_blocked && stage_fill_locked(s) &&
+             stage_send_locked(s, conn, true));
+    remote_io_flush_locked(s);
+    remote_io_conn_unref_locked(s, conn);
+}
+
+void remote_io_flush_soon_locked(RemoteIOCore *s)
+{
+    uint64_t ahead = rio_session_sent(s->session) -
+                     rio_session_acked(s->session);
+
+    if (ahead < CROWD) {
+        remote_io_flush_locked(s);
+    } else if (!s->flush_asked) {
+        s->flush_asked = true;
+        if (s->wakes_ns) {
+            remote_io_kick(s);
+        }
+    }
+}
+
+/* --- what anybody sends --- */
+
 /* Returns: false when the connection was lost; *@blocked: not all went out */
 static bool send_waiting_locked(RemoteIOCore *s, bool *blocked)
 {
@@ -122,6 +241,11 @@ static bool send_waiting_locked(RemoteIOCore *s, bool *blocked)
     ssize_t sent = 0;
     int n;
 
+    if (s->conn && s->stage.head < s->stage.len &&
+        !stage_send_locked(s, s->conn, false)) {
+        *blocked = s->conn;
+        return s->conn;
+    }
     while (s->conn && (n = rio_link_tx(s->conn->link, iov,
                                        ARRAY_SIZE(iov))) > 0) {
         sent = send_some(s, iov, n, &err);
@@ -144,6 +268,11 @@ void remote_io_flush_locked(RemoteIOCore *s)
 {
     bool blocked = false;
 
+    if (s->stage.sending) {
+        s->flush_asked = true;  /* the thread looks again */
+        return;
+    }
+    s->flush_asked = false;
     do {
         if (!send_waiting_locked(s, &blocked)) {
             return;

@@ -38,6 +38,7 @@
 
 typedef struct Recipe {
     uint64_t serial;            /* no two recipes have the same */
+    bool lazy;                  /* all below but the doorbell is 0 */
     uint8_t region;
     uint8_t steps;
     uint64_t doorbell;
@@ -95,6 +96,7 @@ static void free_slot(RemoteIOCore *s, unsigned slot)
     RemoteIORecipes *t = s->recipes;
 
     if (t->slot[slot]) {
+        s->num_lazy -= t->slot[slot]->lazy;
         g_clear_pointer(&t->slot[slot], g_free);
         qatomic_set(&s->num_recipes, s->num_recipes - 1);
     }
@@ -109,10 +111,12 @@ static void set_slot(RemoteIOCore *s, const uint8_t *recipe)
         s->recipes = g_new0(RemoteIORecipes, 1);
     }
     free_slot(s, slot);
-    if (kind == RIO_RECIPE_RING) {
+    if (kind != RIO_RECIPE_NONE) {
         Recipe *r = g_new0(Recipe, 1);
 
         parse(r, recipe);
+        r->lazy = kind == RIO_RECIPE_LAZY;
+        s->num_lazy += r->lazy;
         r->serial = ++s->recipes->serial;
         s->recipes->slot[slot] = r;
         s->recipes->last = MAX(s->recipes->last, slot + 1);
@@ -123,7 +127,9 @@ static void set_slot(RemoteIOCore *s, const uint8_t *recipe)
 
 bool remote_io_recipe_locked(RemoteIOCore *s, const RioMessage *m)
 {
-    if (!s->use_recipes) {
+    if (!s->use_recipes ||
+        (m->recipe.kind == RIO_RECIPE_LAZY &&
+         !(s->caps & RIO_CAP_LAZY))) {
         return false;
     }
     set_slot(s, m->payload.data);
@@ -485,7 +491,8 @@ static bool send_locked(RemoteIOCore *s, Bell *b, const RioWrite *w)
     unsigned seg = 0;
 
     if (!b->num_segs || s->num_unsubmitted || s->state_lost || s->stopping ||
-        s->failing || b->len > room_locked(s)) {
+        s->failing || b->len > room_locked(s) ||
+        !remote_io_lazy_submit_locked(s)) {
         return false;
     }
     do {
@@ -509,7 +516,7 @@ static Bell *bell_get(RemoteIOCore *s)
     return s->bell;
 }
 
-bool remote_io_doorbell(RemoteIOCore *s, const RioWrite *w)
+bool remote_io_doorbell(RemoteIOCore *s, const RioWrite *w, bool *lazy)
 {
     Bell *b = bell_get(s);
     Recipe *r, copy;
@@ -518,7 +525,8 @@ bool remote_io_doorbell(RemoteIOCore *s, const RioWrite *w)
 
     remote_io_lock(s);
     r = s->quiet ? NULL : find_locked(s, w);
-    if (!r) {
+    if (!r || r->lazy) {
+        *lazy = r;
         remote_io_unlock(s);
         return false;
     }
@@ -537,7 +545,7 @@ bool remote_io_doorbell(RemoteIOCore *s, const RioWrite *w)
     if (sent) {
         s->stats.writes++;
         s->stats.posted_writes++;
-        remote_io_flush_locked(s);
+        remote_io_flush_soon_locked(s);
     }
     remote_io_unlock(s);
     return sent;

@@ -201,6 +201,21 @@ static void receive_locked(RemoteIOCore *s)
     resign(s);
 }
 
+/* What came in one piece with the answer to ATTACH */
+static void first_messages_locked(RemoteIOCore *s)
+{
+    RemoteIOConn *conn = s->conn;
+
+    if (!conn || s->leader) {
+        return;                 /* an access that receives finds them, too */
+    }
+    conn->refs++;
+    qatomic_set(&s->leader, s);
+    remote_io_dispatch_locked(s);
+    remote_io_conn_unref_locked(s, conn);
+    resign(s);
+}
+
 /* Keep-alive.  Returns: when to look again. */
 static int64_t keep_alive_locked(RemoteIOCore *s)
 {
@@ -215,8 +230,8 @@ static int64_t keep_alive_locked(RemoteIOCore *s)
         remote_io_conn_lost_locked(s, err.text);
         return 0;
     }
-    if (rio_link_tx_pending(s->conn->link)) {
-        remote_io_flush_locked(s);
+    if (rio_link_tx_pending(s->conn->link) || s->stage.head < s->stage.len) {
+        s->flush_asked = true;
     }
     return next_ms * SCALE_MS;
 }
@@ -234,6 +249,7 @@ static int64_t work(RemoteIOCore *s)
     next = keep_alive_locked(s);
     next = MIN(next, remote_io_burst_tick_locked(s, remote_io_now_ns()));
     next = MIN(next, remote_io_judge_locked(s, remote_io_now_ns()));
+    remote_io_flush_asked_locked(s);
     remote_io_arm_locked(s);
     if (remote_io_irq_pending(s)) {
         remote_io_unlock(s);
@@ -242,7 +258,8 @@ static int64_t work(RemoteIOCore *s)
         bql_unlock();
         remote_io_lock(s);
     }
-    return next;
+    remote_io_flush_asked_locked(s);
+    return MIN(next, remote_io_lazy_tick_locked(s, remote_io_now_ns()));
 }
 
 /*
@@ -267,6 +284,11 @@ void remote_io_leave_locked(RemoteIOCore *s, const char *why)
     while (s->dma.busy) {
         qemu_cond_timedwait(&s->idle, &s->lock, 10);
     }
+    if (s->session && !s->state_lost) {
+        remote_io_lazy_submit_locked(s);
+        remote_io_flush_locked(s);      /* DETACH would pass it */
+    }
+    remote_io_lazy_drop_locked(s);
     conn = s->conn;
     if (!conn) {
         return;
@@ -328,6 +350,7 @@ void *remote_io_thread(void *opaque)
 
     rcu_register_thread();
     remote_io_lock(s);
+    first_messages_locked(s);
     while (!s->detaching) {
         if (s->order) {
             remote_io_obey_locked(s);
@@ -339,9 +362,11 @@ void *remote_io_thread(void *opaque)
         if (s->order) {
             continue;
         }
+        s->wakes_ns = next;
         remote_io_unlock(s);
         ended = sleep_until(s, next);
         remote_io_lock(s);
+        s->wakes_ns = 0;
         s->stats.io_wakeups++;
         if (ended) {
             remote_io_run_ended_locked(s);

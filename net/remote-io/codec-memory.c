@@ -284,9 +284,19 @@ static bool check_ring(const uint8_t *p, RioError *err)
     return true;
 }
 
+/* Whatever names no ring has nothing in it that could be followed */
+static bool check_empty(const uint8_t *p, size_t len)
+{
+    bool lazy = p[3] == RIO_RECIPE_LAZY;
+
+    if (lazy ? p[2] >= RIO_MAX_REGIONS : p[2] || rio_get64(p + 8)) {
+        return false;
+    }
+    return rio_all_zero(p + 4, 4) && rio_all_zero(p + 16, len - 16);
+}
+
 /*
- * The one check for both ways in which a recipe comes.  An unused slot has
- * nothing in it that could be followed by mistake.
+ * The one check for both ways in which a recipe comes.
  */
 bool rio_recipe_check(const uint8_t *p, size_t len, RioError *err)
 {
@@ -296,17 +306,16 @@ bool rio_recipe_check(const uint8_t *p, size_t len, RioError *err)
                              "RECIPE: %u steps in %zu bytes",
                              len < RECIPE_FIXED ? 0 : p[49], len);
     }
-    if (rio_get16(p) >= RIO_MAX_RECIPES || p[3] > RIO_RECIPE_RING) {
+    if (rio_get16(p) >= RIO_MAX_RECIPES || p[3] > RIO_RECIPE_LAZY) {
         return rio_error_set(err, RIO_STATUS_PROTOCOL,
                              "RECIPE: slot %u, kind %u", rio_get16(p), p[3]);
     }
-    if (rio_get32(p + 4) || rio_get64(p + 56) ||
-        (p[3] == RIO_RECIPE_NONE &&
-         (p[2] || !rio_all_zero(p + 4, len - 4)))) {
+    if (p[3] == RIO_RECIPE_RING ? rio_get32(p + 4) || rio_get64(p + 56)
+                                : !check_empty(p, len)) {
         return rio_error_set(err, RIO_STATUS_PROTOCOL,
                              "RECIPE: reserved bytes are not 0");
     }
-    return p[3] == RIO_RECIPE_NONE || check_ring(p, err);
+    return p[3] != RIO_RECIPE_RING || check_ring(p, err);
 }
 
 static bool decode_recipe(RioMessage *m, RioError *err)

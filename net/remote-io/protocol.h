@@ -248,6 +248,7 @@ enum {
 #define RIO_CAP_LONG        (1ull << 8)     /* steps beyond MAX_DMA */
 #define RIO_CAP_MOVE        (1ull << 9)     /* MOVE, MOVED, MOVE_* */
 #define RIO_CAP_ANNOUNCE    (1ull << 10)    /* ANNOUNCE */
+#define RIO_CAP_LAZY        (1ull << 11)    /* recipes of kind LAZY */
 
 /* "Handshake": who speaks */
 enum {
@@ -349,6 +350,7 @@ enum {
 enum {
     RIO_RECIPE_NONE     = 0,    /* the slot is free */
     RIO_RECIPE_RING     = 1,    /* new entries of a ring */
+    RIO_RECIPE_LAZY     = 2,    /* nothing comes along; it may wait */
 };
 enum {
     RIO_STEP_BUFFER     = 1,    /* what one pointer of the entry points to */

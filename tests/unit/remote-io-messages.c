@@ -175,7 +175,7 @@ static void rand_recipe(GRand *r, RioMessage *m, uint8_t *payload)
 
     memset(payload, 0, 64);
     m->recipe.slot = below(r, RIO_MAX_RECIPES);
-    m->recipe.kind = below(r, 2);
+    m->recipe.kind = below(r, 3);
     put(payload, m->recipe.slot, 2);
     payload[3] = m->recipe.kind;
     m->payload.len = 64;
@@ -184,6 +184,9 @@ static void rand_recipe(GRand *r, RioMessage *m, uint8_t *payload)
     }
     payload[2] = below(r, RIO_MAX_REGIONS);
     put(payload + 8, rand64(r), 8);
+    if (m->recipe.kind == RIO_RECIPE_LAZY) {
+        return;
+    }
     put(payload + 16, rand64(r) >> 1, 8);
     put(payload + 24, 1024, 4);
     put(payload + 28, 64, 4);

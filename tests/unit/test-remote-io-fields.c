@@ -87,7 +87,7 @@ static const BadField bad_fields[] = {
     { RIO_OP_DOORBELL, 24, 4, RIO_MAX_SEGMENTS + 1, "257 segments" },
     { RIO_OP_DOORBELL, 28, 4, UINT32_MAX, "4294967295 bytes" },
     { RIO_OP_RECIPE, 0, 2, RIO_MAX_RECIPES, "slot 256" },
-    { RIO_OP_RECIPE, 3, 1, 2, "kind 2" },
+    { RIO_OP_RECIPE, 3, 1, 3, "kind 3" },
     { RIO_OP_RECIPE, 4, 1, 1, "reserved" },
     { RIO_OP_RECIPE, 56, 1, 1, "reserved" },
     { RIO_OP_RECIPE, 49, 1, RIO_MAX_STEPS + 1, "9 steps" },
@@ -320,6 +320,33 @@ static void test_bad_recipes_are_refused(void)
     }
 }
 
+static void test_lazy_recipe_names_a_doorbell_and_nothing_else(void)
+{
+    RioMessage m = {
+        .op = RIO_OP_RECIPE,
+        .seq = 1,
+        .payload = { payload, 64 },
+    };
+    size_t n;
+
+    memset(payload, 0, m.payload.len);
+    put(payload, 3, 2);
+    payload[2] = RIO_MAX_REGIONS - 1;
+    payload[3] = RIO_RECIPE_LAZY;
+    put(payload + 8, 0x1004, 8);
+    n = rio_encode(&m, buf, sizeof(buf));
+    assert_ok(n);
+    for (unsigned at = 16; at < 64; at++) {
+        if (at != 49) {         /* steps: the length would not fit */
+            buf[BODY + at] = 1;
+            assert_bad(n, RIO_STATUS_PROTOCOL, "reserved");
+            buf[BODY + at] = 0;
+        }
+    }
+    buf[BODY + 2] = RIO_MAX_REGIONS;
+    assert_bad(n, RIO_STATUS_PROTOCOL, "reserved");
+}
+
 static void test_sgl_step_needs_room_for_a_descriptor(void)
 {
     uint8_t *step = buf + BODY + 64;
@@ -432,6 +459,8 @@ int main(int argc, char **argv)
     T("totals-must-add-up", test_totals_must_add_up);
     T("segments-are-read-back", test_segments_are_read_back);
     T("bad-recipes-are-refused", test_bad_recipes_are_refused);
+    T("lazy-recipe-names-a-doorbell-and-nothing-else",
+      test_lazy_recipe_names_a_doorbell_and_nothing_else);
     T("sgl-step-needs-room-for-a-descriptor",
       test_sgl_step_needs_room_for_a_descriptor);
     T("bad-strings-are-refused", test_bad_strings_are_refused);

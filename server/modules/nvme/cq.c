@@ -35,6 +35,7 @@ NvmeCq *nvme_cq_new(NvmeCtrl *n, unsigned id, uint64_t base,
     cq->phase = true;
     g_queue_init(&cq->held);
     n->cqs[id] = cq;
+    nvme_recipe_set_lazy(n, cq);
     if (vector && interrupts) {
         /* A pin has one vector (7.5): the host uses messages */
         n->messages = true;
@@ -45,6 +46,7 @@ NvmeCq *nvme_cq_new(NvmeCtrl *n, unsigned id, uint64_t base,
 
 void nvme_cq_remove(NvmeCtrl *n, NvmeCq *cq)
 {
+    nvme_recipe_clear_lazy(n, cq);
     n->cqs[cq->id] = NULL;
     nvme_cq_unref(cq);
     nvme_irq_update(n);

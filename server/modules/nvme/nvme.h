@@ -334,6 +334,11 @@ void nvme_cmd_free(NvmeCmd *cmd);
 
 /* Tell the client what to send along with the doorbell of @sq */
 void nvme_recipe_set(NvmeCtrl *n, const NvmeSq *sq);
+void nvme_recipe_clear(NvmeCtrl *n, const NvmeSq *sq);
+
+/* Tell the client that the doorbell of @cq, if it is a large one, may wait */
+void nvme_recipe_set_lazy(NvmeCtrl *n, const NvmeCq *cq);
+void nvme_recipe_clear_lazy(NvmeCtrl *n, const NvmeCq *cq);
 
 /* ---- doorbell.c: doorbells in registers and in memory ------------------ */
 

@@ -15,6 +15,10 @@
 
 #include "nvme.h"
 
+/* The slot of a doorbell is its place in the doorbell registers */
+#define NVME_RECIPE_SQ(id) (2 * (id))
+#define NVME_RECIPE_CQ(id) (2 * (id) + 1)
+
 /*
  * 1 MiB: two commands of the default MDTS rung at once, and lists
  */
@@ -65,5 +69,37 @@ void nvme_recipe_set(NvmeCtrl *n, const NvmeSq *sq)
         ranges.length_unit = NVME_DSM_RANGE_SIZE;
         nvme_recipe_data(&r, 0xff, NVME_IO_DSM, &ranges);
     }
-    rio_recipe_set(n->dev, n->client, sq->id, &r);
+    rio_recipe_set(n->dev, n->client, NVME_RECIPE_SQ(sq->id), &r);
+}
+
+void nvme_recipe_clear(NvmeCtrl *n, const NvmeSq *sq)
+{
+    rio_recipe_set(n->dev, n->client, NVME_RECIPE_SQ(sq->id), NULL);
+}
+
+/*
+ * How far the host has read completions matters when the queue is full.  One
+ * of this size is not before the host has rung for more commands, which
+ * brings the write along, or the write was old enough to come by itself.
+ */
+#define NVME_LAZY_ENTRIES 64
+
+void nvme_recipe_set_lazy(NvmeCtrl *n, const NvmeCq *cq)
+{
+    RioRecipe r = {
+        .region = 0,
+        .offset = NVME_REG_DOORBELLS + 8 * cq->id + 4,
+    };
+
+    if (cq->entries < NVME_LAZY_ENTRIES) {
+        return;
+    }
+    rio_recipe_set(n->dev, n->client, NVME_RECIPE_CQ(cq->id), &r);
+}
+
+void nvme_recipe_clear_lazy(NvmeCtrl *n, const NvmeCq *cq)
+{
+    if (cq->entries >= NVME_LAZY_ENTRIES) {
+        rio_recipe_set(n->dev, n->client, NVME_RECIPE_CQ(cq->id), NULL);
+    }
 }

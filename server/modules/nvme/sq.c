@@ -290,7 +290,7 @@ NvmeSq *nvme_sq_new(NvmeCtrl *n, unsigned id, uint64_t base,
 
 void nvme_sq_remove(NvmeCtrl *n, NvmeSq *sq)
 {
-    rio_recipe_set(n->dev, n->client, sq->id, NULL);
+    nvme_recipe_clear(n, sq);
     n->sqs[sq->id] = NULL;
     sq->live = false;
     sq->cq->users--;

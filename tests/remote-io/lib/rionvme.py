@@ -87,10 +87,10 @@ class Nvme:
         self.wait_ready(0)
         self.forget()
 
-    def create_queues(self, interrupts=True):
+    def create_queues(self, interrupts=True, vector=1):
         size = (self.entries - 1) << 16 | 1
         for opcode, prp, flags in (
-                (CREATE_CQ, self.io.cq, 1 << 16 | 1 | 2 * interrupts),
+                (CREATE_CQ, self.io.cq, vector << 16 | 1 | 2 * interrupts),
                 (CREATE_SQ, self.io.sq, 1 << 16 | 1)):
             self.run(self.admin, opcode, prp, cdw10=size, cdw11=flags)
 
