@@ -11,7 +11,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/main-loop.h"
-#include "internal.h"
+#include "filter.h"
 #include "forward.h"
 #include "trace.h"
 
@@ -161,7 +161,7 @@ void riod_connection_send_locked(RiodConnection *conn)
     ssize_t sent;
     int n;
 
-    if (conn->closed) {
+    if (conn->closed || unlikely(conn->cut)) {
         return;
     }
     while ((n = rio_link_tx(conn->link, iov, ARRAY_SIZE(iov))) > 0) {
@@ -193,6 +193,24 @@ void riod_connection_bye_locked(RiodConnection *conn, uint8_t status,
         riod_connection_send_locked(conn);
         riod_connection_wake_locked(conn);
     }
+}
+
+/* What is there is not sent, and what was sent may still arrive, or not */
+void riod_connection_cut_locked(RiodConnection *conn, bool reset)
+{
+    struct linger now = { .l_onoff = 1 };
+
+    if (conn->closed || conn->cut) {
+        return;
+    }
+    if (reset) {
+        setsockopt(rio_transport_fd(conn->transport), SOL_SOCKET, SO_LINGER,
+                   &now, sizeof(now));
+    }
+    conn->cut = true;
+    conn->closing = true;
+    conn->blocked = false;
+    riod_connection_wake_locked(conn);
 }
 
 void riod_connection_wake_locked(RiodConnection *conn)
@@ -229,6 +247,14 @@ static void conn_pass_on(RiodConnection *conn, const RioMessage *m,
     qemu_mutex_lock(&conn->lock);
 }
 
+/* A filter may end it here */
+static void conn_count_messages_locked(RiodConnection *conn)
+{
+    if (unlikely(riod_connections_filtered())) {
+        riod_filter_count_messages(conn);
+    }
+}
+
 /* Returns: false when tasks are ready, which come before the next message */
 static bool conn_some_messages_locked(RiodConnection *conn)
 {
@@ -260,6 +286,7 @@ static bool conn_some_messages_locked(RiodConnection *conn)
             riod_deliver_bad(conn, m, &err);
             break;
         case RIO_NEXT_NONE:
+            conn_count_messages_locked(conn);
             return true;
         case RIO_NEXT_CLOSED:
             conn_bye(conn, &err);
@@ -268,6 +295,7 @@ static bool conn_some_messages_locked(RiodConnection *conn)
             riod_connection_bad_locked(conn, &err);
             break;
         }
+        conn_count_messages_locked(conn);
     }
     return true;
 }
@@ -342,6 +370,8 @@ static void conn_rearm_tick(RiodConnection *conn)
             conn->blocked = false;
         } else {
             riod_connection_send_locked(conn);
+            alive = likely(!riod_connections_filtered()) ||
+                    !riod_filter_cut_now(conn, now_ms(), &next);
         }
     }
     if (alive) {
@@ -410,12 +440,55 @@ static void home_note(RiodHome *home, const RiodConnection *conn)
     }
 }
 
+static void conn_ready(void *opaque);
+static void conn_watch(RiodConnection *conn, bool read, bool write);
+
+/* What filters held back has waited long enough */
+static void conn_let_through(void *opaque)
+{
+    RiodConnection *conn = riod_connection_ref(opaque);
+
+    conn->held = false;
+    conn->let_through = true;
+    conn_ready(conn);
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        riod_connection_wake_locked(conn);
+    }
+    riod_connection_unref(conn);
+}
+
+/* Returns: true when what was received is to wait.  Nothing more is read. */
+static bool conn_is_held(RiodConnection *conn)
+{
+    int64_t ns;
+
+    if (conn->let_through || !conn->rx_ready) {
+        conn->let_through = false;
+        return false;
+    }
+    WITH_QEMU_LOCK_GUARD(&conn->lock) {
+        ns = riod_filter_received(conn, &conn->rx_ready);
+        conn->rx_failed |= conn->cut;
+    }
+    if (!ns) {
+        return false;
+    }
+    if (!conn->hold) {
+        conn->hold = aio_timer_new(conn->home->ctx, QEMU_CLOCK_REALTIME,
+                                   SCALE_NS, conn_let_through, conn);
+    }
+    conn->held = true;
+    conn_watch(conn, false, conn->watch_write);
+    timer_mod_ns(conn->hold, get_clock() + ns);
+    return true;
+}
+
 static void conn_ready(void *opaque)
 {
     RiodConnection *conn = opaque;
     unsigned turns = SPIN_TURNS;
 
-    if (!conn->started || conn->paused) {
+    if (!conn->started || conn->paused || conn->held) {
         return;
     }
     if (!conn->rx_ready && !conn->rx_failed && !conn_receive(conn, 0)) {
@@ -423,6 +496,10 @@ static void conn_ready(void *opaque)
     }
     home_note(conn->home, conn);
     do {
+        if (unlikely(riod_connections_filtered() || conn->let_through) &&
+            conn_is_held(conn)) {
+            return;
+        }
         if (!conn_handle(conn)) {
             conn_close(conn);
             return;
@@ -489,6 +566,8 @@ static void conn_unwatch(RiodConnection *conn)
     conn_watch(conn, false, false);
     timer_free(conn->tick);
     conn->tick = NULL;
+    timer_free(conn->hold);
+    conn->hold = NULL;
     conn->started = false;
     WITH_QEMU_LOCK_GUARD(&conn->lock) {
         qemu_bh_delete(conn->bh);
@@ -540,7 +619,7 @@ static void conn_woken(void *opaque)
     }
     over = conn->closing && !conn->blocked;
     closing = conn->closing;
-    read = !conn->paused && !closing;
+    read = !conn->paused && !conn->held && !closing;
     write = conn->blocked;
     to = conn->move_to;
     qemu_mutex_unlock(&conn->lock);
@@ -550,7 +629,7 @@ static void conn_woken(void *opaque)
     riod_home_flush(conn->home);
     if (over) {
         conn_close(conn);
-    } else if (to && to != conn->home) {
+    } else if (to && to != conn->home && !conn->held) {
         conn_move(conn, to);
     } else {
         if (read != conn->watch_read || write != conn->watch_write) {
@@ -558,6 +637,10 @@ static void conn_woken(void *opaque)
         }
         if (closing) {
             timer_mod(conn->tick, now_ms() + LINGER_MS);
+        } else if (unlikely(conn->let_through) && read) {
+            conn_ready(conn);
+        } else if (unlikely(riod_connections_filtered())) {
+            conn_rearm_tick(conn);
         }
     }
 }
@@ -591,6 +674,7 @@ void riod_connection_start(RiodConnection *conn)
                                conn);
     conn->tick_state = rio_link_state(conn->link);
     conn->spin_credit = SPIN_CREDIT_MAX;
+    conn->since_ms = conn->since_ms ?: now_ms();
     conn->started = true;
     conn_watch(conn, true, false);
     qemu_bh_schedule(conn->bh);

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include "qapi/error.h"
 #include "qemu-version.h"
+#include "filter.h"
 #include "forward.h"
 #include "trace.h"
 
@@ -78,8 +79,8 @@ static RioLink *conn_new_link(RiodConnection *conn, const RioTransport *t,
                 RIO_CAP_ROUTE |
                 (files ? RIO_CAP_SHM : 0),
         .server_id = riod_config.server_id,
-        .watch = &rio_link_tracer,
-        .watch_opaque = conn->label,
+        .watch = &riod_connection_watch,
+        .watch_opaque = conn,
     };
 
     memcpy(config.uuid, riod_config.uuid, RIO_UUID_SIZE);

@@ -10,6 +10,7 @@
 
 #include "qemu/osdep.h"
 #include "internal.h"
+#include "filter.h"
 #include "forward.h"
 #include "trace.h"
 
@@ -33,6 +34,7 @@ typedef struct RouteTask {
     RiodFiles *files;
     bool held;                  /* not acknowledged before it is carried out */
     bool wait;                  /* the instance was stopped when it came */
+    RiodFate fate;              /* what filters make of it */
     RioMessage message;
     uint8_t payload[];
 } RouteTask;
@@ -70,24 +72,65 @@ static void dispatch_locked(RiodSession *s, const RioMessage *m,
     }
 }
 
+/* What the filters decided is there for the router to see */
+static void carry_out_locked(RouteTask *t, const RioMessage *m,
+                             RiodFate *fate)
+{
+    RiodInstance *inst = t->session->inst;
+
+    inst->fate = fate;
+    dispatch_locked(t->session, m, t->files);
+    inst->fate = NULL;
+    riod_filter_done(t->session, fate);
+}
+
+/* Each write of a batch has a fate of its own, and is carried out alone */
+static void dispatch_filtered_locked(RouteTask *t)
+{
+    const RioMessage *m = &t->message;
+    RioMessage one = *m;
+
+    if (!t->fate.each) {
+        carry_out_locked(t, m, &t->fate);
+        return;
+    }
+    one.op = RIO_OP_REGION_WRITE;
+    one.payload.len = 0;
+    for (uint32_t i = 0; i < m->batch.count; i++) {
+        one.write = rio_batch_get(m, i);
+        carry_out_locked(t, &one, &t->fate.each[i]);
+        one.flags &= ~RIO_FLAG_TRACE;
+    }
+}
+
 static void route_task_run(RiodTask *task)
 {
     RouteTask *t = container_of(task, RouteTask, task);
     RiodSession *s = t->session;
-    RiodConnection *conn = s->conn;
+    RiodConnection *conn;
 
     if (unlikely(t->wait) && riod_instance_hold(s->inst, task)) {
         return;
     }
+    if (unlikely(riod_filters_exist(s->inst) || s->late) &&
+        riod_filter_message(s, &t->message, &t->fate, task)) {
+        return;
+    }
+    conn = s->conn;
     WITH_QEMU_LOCK_GUARD(&conn->lock) {
         queue_left_locked(conn, s, t);
         if (!s->ended && !is_dropped(t)) {
-            dispatch_locked(s, &t->message, t->files);
+            if (unlikely(t->fate.judged)) {
+                dispatch_filtered_locked(t);
+            } else {
+                dispatch_locked(s, &t->message, t->files);
+            }
             riod_connection_send_locked(conn);
         }
     }
     riod_session_unref(s);
     riod_files_free(t->files);
+    g_free(t->fate.each);
     g_free(t);
 }
 
@@ -116,6 +159,7 @@ static void hand_over(RiodConnection *conn, RiodSession *s,
     t->task.run = route_task_run;
     t->session = riod_session_ref(s);
     t->files = g_steal_pointer(&conn->files);
+    t->fate = (RiodFate) { 0 };
     t->message = *m;
     t->message.payload.data = t->payload;
     if (m->payload.len) {
@@ -200,7 +244,8 @@ static void session_message(RiodConnection *conn, RiodSession *s,
     }
     switch (rio_session_receive(s->rio, m, err)) {
     case RIO_RECEIVE_DELIVER:
-        if (likely(s->inst->home == conn->home && !s->queued && !s->hold)) {
+        if (likely(s->inst->home == conn->home && !s->queued && !s->hold &&
+                   !riod_filters_exist(s->inst))) {
             dispatch_locked(s, m, conn->files);
         } else {
             hand_over(conn, s, m);

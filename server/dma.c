@@ -10,7 +10,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "internal.h"
+#include "filter.h"
 #include "trace.h"
 
 /* Of the client's log, what the replies to reads may take; and messages */
@@ -96,6 +96,17 @@ static bool check_segments(RiodInstance *inst, const RioModuleSegment *segs,
                  " bytes at once", inst->id, n, sum);
     }
     return false;
+}
+
+static int coroutine_fn dma_filter(RiodSession *s, bool write,
+                                   const RioModuleSegment *segs, unsigned n)
+{
+    uint64_t size = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        size += segs[i].len;
+    }
+    return riod_filter_dma(s, write, n ? segs[0].addr : 0, size);
 }
 
 /* ---- the gate ---------------------------------------------------------- */
@@ -467,7 +478,12 @@ int riod_dma_read(RioDevice *dev, unsigned client,
     if (ret) {
         return ret;
     }
-    if (check_segments(inst, segs, n)) {
+    if (unlikely(riod_filters_exist(inst))) {
+        ret = dma_filter(s, false, segs, n);
+    }
+    if (ret) {
+        /* a filter's answer */
+    } else if (check_segments(inst, segs, n)) {
         if (unlikely(s->fence)) {
             share_fence(s, job, segs);
         }
@@ -519,7 +535,12 @@ int riod_dma_write(RioDevice *dev, unsigned client,
     if (ret) {
         return ret;
     }
-    if (check_segments(inst, segs, n)) {
+    if (unlikely(riod_filters_exist(inst))) {
+        ret = dma_filter(s, true, segs, n);
+    }
+    if (ret) {
+        /* a filter's answer */
+    } else if (check_segments(inst, segs, n)) {
         if (unlikely(s->fence)) {
             share_fence(s, job, segs);
         }

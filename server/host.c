@@ -11,6 +11,7 @@
 #include "qapi/error.h"
 #include "qemu/log.h"
 #include "qemu/timer.h"
+#include "filter.h"
 #include "irqvm.h"
 
 static void G_GNUC_PRINTF(2, 0)
@@ -90,15 +91,26 @@ static void for_clients(RiodInstance *inst, unsigned client, Raise *raise,
     }
 }
 
+static bool is_filtered(const RiodSession *s)
+{
+    return unlikely(riod_filters_exist(s->inst) || s->late);
+}
+
 static void raise_level(RiodSession *s, unsigned line, bool level)
 {
-    riod_session_irq_level(s, line, level);
+    if (is_filtered(s)) {
+        riod_filter_irq_level(s, line, level);
+    } else {
+        riod_session_irq_level(s, line, level);
+    }
 }
 
 static void raise_message(RiodSession *s, unsigned vector, bool level)
 {
     s = riod_irq_vm_find(s, vector);
-    if (s) {
+    if (s && is_filtered(s)) {
+        riod_filter_irq_message(s, vector);
+    } else if (s) {
         riod_session_irq_message(s, vector);
     }
 }

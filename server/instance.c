@@ -9,6 +9,7 @@
 #include "qapi/error.h"
 #include "qemu/id.h"
 #include "qobject/qdict.h"
+#include "filter.h"
 #include "irqvm.h"
 #include "trace.h"
 
@@ -322,6 +323,7 @@ static void instance_close(RiodInstance *inst)
     riod_tables_lock();
     ending = NULL;
     riod_tables_unlock();
+    riod_filters_drop(inst);
     trace_riod_instance_close(inst->id);
     riod_instance_unref(inst);
 }

@@ -3,7 +3,9 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * One banner per file, in the order in which a request meets them.
+ * One banner per file, in the order in which a request meets them.  Fault
+ * filters, which may stand between session and module, have a map of their
+ * own: filter.h.
  *
  * Threads: the main loop listens, answers QMP, runs chardevs and adds and
  * removes modules.  Everything else happens in homes: threads with an event
@@ -52,6 +54,9 @@ typedef struct RiodShare RiodShare;
 typedef struct RiodSaver RiodSaver;
 typedef struct RiodStop RiodStop;
 typedef struct RiodFiles RiodFiles;
+typedef struct RiodFilter RiodFilter;
+typedef struct RiodFate RiodFate;
+typedef struct RiodLate RiodLate;
 
 /* Requests that one session may have without an answer */
 #define RIOD_MAX_OUTSTANDING 64u
@@ -246,6 +251,12 @@ struct RiodConnection {
     bool rx_failed;             /* polling saw the end of the stream */
     Error *rx_error;
     char *last_words;           /* of a next hop: why it ends, or NULL */
+    QEMUTimer *hold;            /* of filters, or NULL */
+    bool held;                  /* what was received is to wait ... */
+    bool let_through;           /* ... and has waited */
+    int64_t since_ms;           /* it was started */
+    int64_t asked_age;          /* filters know how old it is ... */
+    uint64_t asked_messages;    /* ... and what it has brought */
     bool started;               /* descriptor is watched ... */
     bool watch_read;            /* for something to receive */
     bool watch_write;           /* for room to send */
@@ -275,6 +286,7 @@ struct RiodConnection {
     bool closing;               /* close when all is sent */
     bool closed;
     bool left;                  /* the peer said it will not come back */
+    bool cut;                   /* by a filter: nothing goes out any more */
     RiodHome *move_to;          /* wanted */
     RioMessage message;         /* the one that is being handled */
     RiodFiles *files;           /* that came with it, or NULL */
@@ -316,6 +328,9 @@ void riod_connection_bye_locked(RiodConnection *conn, uint8_t status,
  */
 void riod_connection_control_locked(RiodConnection *conn,
                                     const RioMessage *m);
+
+/* Lock held, any thread: end it as a network does; @reset: with RST */
+void riod_connection_cut_locked(RiodConnection *conn, bool reset);
 
 /* Lock held, any thread: wake the home to look at the fields above */
 void riod_connection_wake_locked(RiodConnection *conn);
@@ -417,6 +432,7 @@ struct RiodSession {
     RiodIrqs irqs;
     QEMUTimer *lease;           /* while the link is lost */
     RiodRate rate;
+    RiodLate *late;             /* what filters hold back, or NULL */
     QSIMPLEQ_HEAD(, RiodRecipe) recipes;
 
     /* Home only: DMA */
@@ -641,6 +657,8 @@ struct RiodInstance {
     QLIST_HEAD(, RiodStop) stopping;    /* who waits for it */
     RiodDoorbell *ringing;      /* while its write is carried out */
     char **irq_vm;              /* per vector: who handles it, or NULL */
+    RiodFilter *filters;        /* nearest to clients first; atomic */
+    RiodFate *fate;             /* of the message that is carried out */
     RiodRate rate;
 
     /* Home writes under the tables' lock, so it reads without */

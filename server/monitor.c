@@ -17,6 +17,7 @@
 #include "server/qapi/qapi-commands.h"
 #include "server/qapi/qapi-init-commands.h"
 
+#include "filter.h"
 #include "forward.h"
 #include "irqvm.h"
 
@@ -187,6 +188,25 @@ RemoteIOPeerList *qmp_query_remote_io_peers(Error **errp)
     return list;
 }
 
+RemoteIOFilterList *qmp_query_remote_io_filters(Error **errp)
+{
+    RemoteIOFilterList *list = NULL, **tail = &list;
+    const RiodFilter *f = NULL;
+
+    while ((f = riod_filter_next(f))) {
+        RemoteIOFilter *out = g_new0(RemoteIOFilter, 1);
+
+        out->id = g_strdup(f->id);
+        out->type = g_strdup(f->type->name);
+        out->on = g_strdup(f->inst ? f->inst->id : "connection");
+        out->client = g_strdup(f->client);
+        out->seen = qatomic_read(&f->seen);
+        out->acted = qatomic_read(&f->acted);
+        QAPI_LIST_APPEND(tail, out);
+    }
+    return list;
+}
+
 /* ------------------------------------------------------------ changes */
 
 /* A member of the command as the text that --module would have had */
@@ -207,8 +227,8 @@ static char *riod_monitor_text(const char *key, QObject *value, Error **errp)
     }
 }
 
-static void qmp_remote_io_module_add(QDict *qdict, QObject **ret_data,
-                                     Error **errp)
+/* All members as text, or NULL with *@errp */
+static QDict *riod_monitor_texts(const QDict *qdict, Error **errp)
 {
     g_autoptr(QDict) args = qdict_new();
 
@@ -219,11 +239,36 @@ static void qmp_remote_io_module_add(QDict *qdict, QObject **ret_data,
             riod_monitor_text(key, qdict_entry_value(e), errp);
 
         if (!text) {
-            return;
+            return NULL;
         }
         qdict_put_str(args, key, text);
     }
-    riod_instance_add(args, errp);
+    return g_steal_pointer(&args);
+}
+
+static void qmp_remote_io_module_add(QDict *qdict, QObject **ret_data,
+                                     Error **errp)
+{
+    g_autoptr(QDict) args = riod_monitor_texts(qdict, errp);
+
+    if (args) {
+        riod_instance_add(args, errp);
+    }
+}
+
+static void qmp_remote_io_filter_add(QDict *qdict, QObject **ret_data,
+                                     Error **errp)
+{
+    g_autoptr(QDict) args = riod_monitor_texts(qdict, errp);
+
+    if (args) {
+        riod_filter_add(args, errp);
+    }
+}
+
+void qmp_remote_io_filter_del(const char *id, Error **errp)
+{
+    riod_filter_del(id, errp);
 }
 
 void qmp_remote_io_module_del(const char *id, Error **errp)
@@ -251,6 +296,8 @@ void riod_monitor_init(void)
     qmp_init_marshal(&qmp_commands);
     qmp_register_command(&qmp_commands, "remote-io-module-add",
                          qmp_remote_io_module_add, 0, 0);
+    qmp_register_command(&qmp_commands, "remote-io-filter-add",
+                         qmp_remote_io_filter_add, 0, 0);
 
     QTAILQ_INIT(&qmp_cap_negotiation_commands);
     qmp_register_command(&qmp_cap_negotiation_commands, "qmp_capabilities",

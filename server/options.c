@@ -31,6 +31,7 @@
 #include "system/os-posix.h"
 #include "trace/control.h"
 
+#include "filter.h"
 #include "forward.h"
 
 enum {
@@ -38,6 +39,7 @@ enum {
     OPTION_CHARDEV,
     OPTION_DAEMONIZE,
     OPTION_EXIT_WITH_PARENT,
+    OPTION_FILTER,
     OPTION_GATEWAY,
     OPTION_LISTEN,
     OPTION_MODULE,
@@ -55,6 +57,7 @@ static const struct option riod_options[] = {
     { "chardev", required_argument, NULL, OPTION_CHARDEV },
     { "daemonize", no_argument, NULL, OPTION_DAEMONIZE },
     { "exit-with-parent", no_argument, NULL, OPTION_EXIT_WITH_PARENT },
+    { "filter", required_argument, NULL, OPTION_FILTER },
     { "gateway", no_argument, NULL, OPTION_GATEWAY },
     { "help", no_argument, NULL, 'h' },
     { "listen", required_argument, NULL, OPTION_LISTEN },
@@ -92,6 +95,10 @@ static const char riod_help[] =
 "                         host a module; 'help' lists the types,\n"
 "                         'TYPE,help' its parameters; repeatable\n"
 "  --module-path DIR      also know the shared objects in DIR\n"
+"  --filter TYPE,on=MODULE|connection[,KEY=VALUE...]\n"
+"                         inject faults, or record, in front of a module or of\n"
+"                         connections; 'help' lists the types, 'TYPE,help'\n"
+"                         the parameters of one; repeatable, a chain\n"
 "\n"
 "  --peer id=NAME,addr=ADDRESS\n"
 "                         forward what concerns modules that are not here to\n"
@@ -292,6 +299,19 @@ static void riod_option_module(const char *text)
     riod_instance_add(args, &error_fatal);
 }
 
+static void riod_option_filter(const char *text)
+{
+    g_autoptr(QDict) args = NULL;
+    bool help = false;
+
+    args = keyval_parse(text, "type", &help, &error_fatal);
+    if (help) {
+        riod_filter_help(qdict_get_try_str(args, "type"));
+        exit(EXIT_SUCCESS);
+    }
+    riod_filter_add(args, &error_fatal);
+}
+
 static void riod_option_peer(const char *text)
 {
     g_autoptr(QDict) args = keyval_parse(text, NULL, NULL, &error_fatal);
@@ -375,6 +395,9 @@ static void riod_option_make(int c)
         break;
     case OPTION_CHARDEV:
         riod_option_chardev(optarg);
+        break;
+    case OPTION_FILTER:
+        riod_option_filter(optarg);
         break;
     case OPTION_LISTEN:
         riod_option_listen(optarg);

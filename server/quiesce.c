@@ -16,7 +16,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/timer.h"
-#include "internal.h"
+#include "filter.h"
 #include "trace.h"
 
 struct RiodStop {
@@ -109,6 +109,7 @@ static void stop_mark(RiodTask *task)
 
     stop->marked = true;
     if (stop->done) {
+        riod_late_release(inst);
         riod_stop_look(inst);
     } else {
         g_free(stop);

@@ -26,6 +26,7 @@
 #include "system/runstate.h"
 #include "trace/control.h"
 
+#include "filter.h"
 #include "forward.h"
 
 static bool quit_requested;
@@ -111,6 +112,7 @@ static void take_down(void)
     riod_connections_shutdown();
     riod_home_call(riod_home_default(), close_routes, NULL);
     riod_instances_close_all();
+    riod_filters_drop(NULL);
     riod_homes_close_all();
     bdrv_drain_all_begin();
     job_cancel_sync_all();

@@ -10,7 +10,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/log.h"
-#include "internal.h"
+#include "filter.h"
 #include "trace.h"
 
 /* What about an access is wrong: one line for the operator, at times */
@@ -72,6 +72,35 @@ static const char *judge(const RiodInstance *inst, unsigned region,
     return NULL;
 }
 
+/* Has a filter stopped the access that is being carried out? */
+static bool is_stopped(const RiodInstance *inst)
+{
+    return unlikely(inst->fate) && inst->fate->stopped;
+}
+
+/* The reply is complete: those who record it want to see it */
+static void note_fate(const RiodInstance *inst, const RioMessage *reply)
+{
+    if (unlikely(inst->fate)) {
+        inst->fate->status = reply->status;
+        if (reply->op == RIO_OP_REGION_READ_REPLY) {
+            inst->fate->event.value = reply->status == RIO_STATUS_OK ?
+                                      reply->value.value : UINT64_MAX;
+        }
+    }
+}
+
+/* A filter's answer in place of the module's */
+static uint64_t answer_stopped(const RiodInstance *inst, RioMessage *reply)
+{
+    if (inst->fate->status != RIO_STATUS_OK) {
+        riod_set_reason(reply, inst->fate->status,
+                        "a filter of the server refuses it");
+        return 0;
+    }
+    return inst->fate->value;
+}
+
 static void route_read(RiodSession *s, const RioMessage *m)
 {
     RiodInstance *inst = s->inst;
@@ -86,7 +115,8 @@ static void route_read(RiodSession *s, const RioMessage *m)
                      wrong);
         riod_set_reason(&reply, RIO_STATUS_RANGE, wrong);
     } else {
-        reply.value.value = inst->type->read(&inst->dev, inst->state, s->slot,
+        reply.value.value = is_stopped(inst) ? answer_stopped(inst, &reply) :
+                            inst->type->read(&inst->dev, inst->state, s->slot,
                                              m->read.region, m->read.offset,
                                              m->read.size);
         if (m->read.size < 8) {
@@ -95,6 +125,7 @@ static void route_read(RiodSession *s, const RioMessage *m)
         trace_riod_read(inst->id, s->ids.vm, m->read.region, m->read.offset,
                         m->read.size, reply.value.value);
     }
+    note_fate(inst, &reply);
     riod_session_reply(s, &reply);
 }
 
@@ -110,6 +141,9 @@ static const char *write_one(RiodSession *s, const RioWrite *w)
     }
     trace_riod_write(inst->id, s->ids.vm, w->region, w->offset, w->size,
                      w->value);
+    if (is_stopped(inst)) {
+        return NULL;
+    }
     inst->type->write(&inst->dev, inst->state, s->slot, w->region, w->offset,
                       w->size, w->value);
     return NULL;
@@ -128,7 +162,10 @@ static void route_write(RiodSession *s, const RioMessage *m)
     rio_message_init(&reply, RIO_OP_REGION_WRITE_REPLY, 0, m->tag);
     if (unlikely(wrong)) {
         riod_set_reason(&reply, RIO_STATUS_RANGE, wrong);
+    } else if (is_stopped(s->inst)) {
+        answer_stopped(s->inst, &reply);
     }
+    note_fate(s->inst, &reply);
     riod_session_reply(s, &reply);
 }
 

@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "crypto/random.h"
-#include "internal.h"
+#include "filter.h"
 #include "trace.h"
 
 static QLIST_HEAD(, RiodSession) sessions = QLIST_HEAD_INITIALIZER(sessions);
@@ -64,6 +64,7 @@ void riod_session_irq_message(RiodSession *s, unsigned vector)
 
 void riod_session_irq_drop(RiodSession *s)
 {
+    riod_late_drop_irqs(s);
     if (s->irqs.num_messages) {
         bitmap_zero(s->irqs.messages, riod_instance_vectors(s->inst));
         s->irqs.num_messages = 0;
@@ -473,6 +474,7 @@ void riod_session_end(RiodSession *s, uint8_t status, const char *reason)
     trace_riod_session_end(inst->id, s->client->name, s->vm->name, s->device,
                            reason ?: "");
     riod_dma_end(s);
+    riod_late_end(s);
     riod_share_drop(s);
     riod_doorbells_clear(s);
     if (inst->type->detach) {

@@ -293,6 +293,12 @@ class Session:
         if not posted:
             self.reply(tag)
 
+    def write_batch(self, offset, values, size=4, region=0):
+        """Posted writes of @values, one after the other, in one message."""
+        self.post('REGION_WRITE_BATCH', struct.pack('<I4x', len(values)) +
+                  b''.join(self.write_body(offset, value, size, region)
+                           for value in values), POSTED)
+
     def reset(self):
         self.reply(self.post('RESET', struct.pack('<B7x', 1)))
 
