@@ -32,7 +32,7 @@ typedef struct RiodAsk RiodAsk;
 /* What may be agreed on for a session that is forwarded: no descriptors */
 #define RIOD_FORWARD_CAPS \
     (RIO_CAP_RESUME | RIO_CAP_DMA | RIO_CAP_RECIPES | RIO_CAP_ROUTE | \
-     RIO_CAP_LONG | RIO_CAP_LAZY)
+     RIO_CAP_LONG | RIO_CAP_LAZY | RIO_CAP_STATE)
 
 /* ------------------------------------------------------------- peer.c */
 

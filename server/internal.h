@@ -53,6 +53,7 @@ typedef struct RiodCall RiodCall;
 typedef struct RiodShare RiodShare;
 typedef struct RiodSaver RiodSaver;
 typedef struct RiodStop RiodStop;
+typedef struct RiodTalk RiodTalk;
 typedef struct RiodFiles RiodFiles;
 typedef struct RiodFilter RiodFilter;
 typedef struct RiodFate RiodFate;
@@ -429,6 +430,7 @@ struct RiodSession {
     bool ended;
     bool dirty;                 /* in home->dirty */
     bool quiet;                 /* no interrupt and no DMA: QUIESCE */
+    RiodTalk *talk;             /* about its state; NULL = there was none */
     RiodIrqs irqs;
     QEMUTimer *lease;           /* while the link is lost */
     RiodRate rate;

@@ -151,6 +151,10 @@ typedef struct RioModuleState {
      * clients are attached.  Interrupts, tasks, DMA and characters that this
      * gives rise to wait until the instance goes on.
      *
+     * Of a module of several clients that others go on using, @image has the
+     * state of one client from elsewhere, and of the others as it is; tasks
+     * are left alone.
+     *
      * Without save the server has copied the image to its place before; then
      * this callback is optional, for timers and the like.
      */

@@ -229,6 +229,10 @@ static uint64_t needs(uint8_t op)
         return RIO_CAP_RECIPES;
     case RIO_OP_DMA_READ_REPLY:
         return RIO_CAP_DMA;
+    case RIO_OP_QUIESCE:
+    case RIO_OP_STATE_SAVE:
+    case RIO_OP_STATE_LOAD:
+        return RIO_CAP_STATE;
     default:
         return UINT64_MAX;      /* not offered */
     }
@@ -265,6 +269,15 @@ void riod_route(RiodSession *s, const RioMessage *m)
         break;
     case RIO_OP_DMA_READ_REPLY:
         riod_dma_reply(s, m);
+        break;
+    case RIO_OP_QUIESCE:
+        riod_quiesce(s, m);
+        break;
+    case RIO_OP_STATE_SAVE:
+        riod_state_save_piece(s, m);
+        break;
+    case RIO_OP_STATE_LOAD:
+        riod_state_load_piece(s, m);
         break;
     }
 }

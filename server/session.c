@@ -30,6 +30,7 @@ void riod_session_unref(RiodSession *s)
     riod_instance_unref(s->inst);
     g_free(s->irqs.messages);
     riod_recipes_free(s);
+    riod_talk_free(s);
     g_free(s);
 }
 
@@ -403,6 +404,9 @@ RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
     session_join_locked(s, conn);
     memcpy(s->device, attach->attach.device, sizeof(s->device));
     s->caps = attach->attach.caps & rio_link_caps(conn->link);
+    if (!inst->saver) {
+        s->caps &= ~RIO_CAP_STATE;
+    }
     s->log_limit = s->caps & RIO_CAP_DMA ? RIOD_DMA_LOG : RIO_DEFAULT_LOG;
     rio_session_start(s->rio, &s->ids, 1, token, s->log_limit);
     session_accept_files(s, conn);
@@ -473,6 +477,7 @@ void riod_session_end(RiodSession *s, uint8_t status, const char *reason)
     riod_tables_unlock();
     trace_riod_session_end(inst->id, s->client->name, s->vm->name, s->device,
                            reason ?: "");
+    riod_talk_end(s);
     riod_dma_end(s);
     riod_late_end(s);
     riod_share_drop(s);

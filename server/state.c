@@ -365,7 +365,6 @@ static void apply_image(RiodInstance *inst, const void *image)
 {
     const RioModuleState *state = inst->type->state;
 
-    riod_jobs_disown(inst);
     if (!state->save && state->image_size) {
         memcpy((uint8_t *)inst->state + state->image_offset, image,
                state->image_size);
@@ -405,17 +404,20 @@ static bool load(RiodInstance *inst, const RiodSession *only, RioBytes head,
         return false;
     }
     load_rest(inst, only, rest, flags, true);
+    if (!only) {
+        riod_jobs_disown(inst);         /* else they may be of others */
+    }
     apply_image(inst, image);
     trace_riod_state_load(inst->id, version, len);
     return true;
 }
 
-static bool may_load(RiodInstance *inst, Error **errp)
+static bool may_load(RiodInstance *inst, const RiodSession *only, Error **errp)
 {
     if (!riod_state_possible(inst, errp)) {
         return false;
     }
-    if (!riod_instance_stopped(inst)) {
+    if (only ? !only->quiet : !riod_instance_stopped(inst)) {
         error_setg(errp, "module '%s' must be stopped to load a state",
                    inst->id);
         return false;
@@ -426,7 +428,8 @@ static bool may_load(RiodInstance *inst, Error **errp)
 bool riod_state_load_parts(RiodInstance *inst, RioBytes head, RioBytes rest,
                            unsigned flags, Error **errp)
 {
-    return may_load(inst, errp) && load(inst, NULL, head, rest, flags, errp);
+    return may_load(inst, NULL, errp) &&
+           load(inst, NULL, head, rest, flags, errp);
 }
 
 bool riod_state_load(RiodInstance *inst, const RiodSession *only,
@@ -435,10 +438,10 @@ bool riod_state_load(RiodInstance *inst, const RiodSession *only,
     uint32_t magic, format, len;
     RioBytes from = data, head;
 
-    if (!may_load(inst, errp)) {
+    only = inst->max_clients > 1 ? only : NULL;
+    if (!may_load(inst, only, errp)) {
         return false;
     }
-    only = inst->max_clients > 1 ? only : NULL;
     if (!get_u32(&from, &magic) || magic != MAGIC) {
         return bad_state(inst, errp, "it is no state of a module");
     }

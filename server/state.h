@@ -148,4 +148,15 @@ bool riod_state_load(RiodInstance *inst, const RiodSession *only,
 bool riod_state_load_parts(RiodInstance *inst, RioBytes head, RioBytes rest,
                            unsigned flags, Error **errp);
 
+/* ------------------------------------------------------- state-wire.c */
+
+/* Home, lock of s->conn held: QUIESCE, STATE_SAVE, STATE_LOAD */
+void riod_quiesce(RiodSession *s, const RioMessage *m);
+void riod_state_save_piece(RiodSession *s, const RioMessage *m);
+void riod_state_load_piece(RiodSession *s, const RioMessage *m);
+
+/* Home, no lock held: the session ends, and what it stopped goes on */
+void riod_talk_end(RiodSession *s);
+void riod_talk_free(RiodSession *s);
+
 #endif /* SERVER_STATE_H */

@@ -122,6 +122,17 @@ char *fake_load(FakeHost *h, const uint8_t *bytes, size_t len)
     return NULL;
 }
 
+/* What was sent, and what the module had no room for yet */
+static void fake_char_hand_over(FakeHost *h, FakeHost *to)
+{
+    g_string_assign(to->sent, h->sent->str);
+    g_byte_array_append(to->coming, h->coming->data, h->coming->len);
+    to->take = h->take;
+    to->writes = h->writes;
+    to->has_modem = h->has_modem;
+    to->modem_in = h->modem_in;
+}
+
 FakeHost *fake_move(FakeHost *h, const char *params)
 {
     g_autoptr(GByteArray) saved = fake_save(h);
@@ -139,6 +150,7 @@ FakeHost *fake_move(FakeHost *h, const char *params)
         memcpy(to->messages[i], h->messages[i], sizeof(h->messages[i]));
     }
     fake_memory_hand_over(h, to);
+    fake_char_hand_over(h, to);
     why = fake_load(to, saved->data, saved->len);
     g_assert_cmpstr(why, ==, NULL);
     fake_settle(to);

@@ -71,6 +71,7 @@ static unsigned reports;
 static unsigned drops;
 static unsigned doorbells;
 static unsigned dma_replies;
+static unsigned state_messages[3];
 
 void riod_session_reply(RiodSession *s, RioMessage *m)
 {
@@ -123,6 +124,21 @@ void riod_dma_reply(RiodSession *s, const RioMessage *m)
     dma_replies++;
 }
 
+void riod_quiesce(RiodSession *s, const RioMessage *m)
+{
+    state_messages[0]++;
+}
+
+void riod_state_save_piece(RiodSession *s, const RioMessage *m)
+{
+    state_messages[1]++;
+}
+
+void riod_state_load_piece(RiodSession *s, const RioMessage *m)
+{
+    state_messages[2]++;
+}
+
 /* --- fixture --- */
 
 typedef struct Router {
@@ -161,6 +177,7 @@ static void router_setup(Router *r, gconstpointer unused)
     r->session.vm = &r->vm;
     r->vm.name = (char *)"vm";
     replies = bad = drops = doorbells = dma_replies = 0;
+    memset(state_messages, 0, sizeof(state_messages));
 }
 
 static void router_teardown(Router *r, gconstpointer unused)
@@ -382,6 +399,26 @@ static void test_what_was_not_offered_ends_the_connection(Router *r,
     g_assert_cmpuint(r->fake.reads + r->fake.writes, ==, 0);
 }
 
+static void test_state_is_for_who_agreed_on_it(Router *r, gconstpointer x)
+{
+    static const uint8_t ops[] = { RIO_OP_QUIESCE, RIO_OP_STATE_SAVE,
+                                   RIO_OP_STATE_LOAD };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(ops); i++) {
+        RioMessage m;
+
+        r->session.caps = RIO_CAP_DMA | RIO_CAP_RECIPES;
+        rio_message_init(&m, ops[i], 0, 0);
+        riod_route(&r->session, &m);
+        g_assert_cmpuint(bad, ==, i + 1);
+        g_assert_cmpuint(state_messages[i], ==, 0);
+        r->session.caps = RIO_CAP_STATE;
+        riod_route(&r->session, &m);
+        g_assert_cmpuint(bad, ==, i + 1);
+        g_assert_cmpuint(state_messages[i], ==, 1);
+    }
+}
+
 static void test_doorbell_is_rung_when_its_memory_is_there(Router *r,
                                                            gconstpointer x)
 {
@@ -444,6 +481,7 @@ int main(int argc, char **argv)
         test_doorbell_is_rung_when_its_memory_is_there);
     ADD("dma-reply-passes-where-it-was-agreed-on",
         test_dma_reply_passes_where_it_was_agreed_on);
+    ADD("state-is-for-who-agreed-on-it", test_state_is_for_who_agreed_on_it);
     ADD("what-was-not-offered-ends-the-connection",
         test_what_was_not_offered_ends_the_connection);
     return g_test_run();

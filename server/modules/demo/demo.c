@@ -317,6 +317,99 @@ static void demo_write(RioDevice *dev, void *opaque, unsigned client,
     }
 }
 
+/*
+ * State.  The image is what the guest could tell, and what is left of the
+ * timers: a clock means nothing on another host, or tomorrow.
+ */
+
+typedef struct DemoImage {
+    uint32_t liveness;
+    uint32_t scratch;
+    uint32_t factorial;
+    uint32_t irq_status;
+    uint32_t irq_enable;
+    uint32_t irq_told;
+    uint64_t timer_left;        /* nanoseconds; 0 = not running */
+    bool busy;
+    uint8_t ram[DEMO_RAM_SIZE];
+} DemoImage;
+
+static const RioField demo_fields[] = {
+    { RIO_STATE(DemoImage, UINT, liveness) },
+    { RIO_STATE(DemoImage, UINT, scratch) },
+    { RIO_STATE(DemoImage, UINT, factorial) },
+    { RIO_STATE(DemoImage, UINT, irq_status) },
+    { RIO_STATE(DemoImage, UINT, irq_enable) },
+    { RIO_STATE(DemoImage, UINT, irq_told) },
+    { RIO_STATE(DemoImage, UINT, timer_left) },
+    { RIO_STATE(DemoImage, BOOL, busy) },
+    { RIO_STATE_ARRAY(DemoImage, BYTES, ram) },
+    { .name = NULL },
+};
+
+static void demo_save(RioDevice *dev, void *opaque, void *to)
+{
+    DemoState *s = (DemoState *)opaque;
+    DemoImage *image = (DemoImage *)to;
+
+    image->liveness = s->r.liveness;
+    image->scratch = s->r.scratch;
+    image->factorial = s->r.factorial;
+    image->irq_status = s->r.irq_status;
+    image->irq_enable = s->r.irq_enable;
+    image->irq_told = s->r.irq_told;
+    image->busy = s->r.busy;
+    memcpy(image->ram, s->r.ram, sizeof(image->ram));
+    image->timer_left = demo_timer_left(dev, s);
+    if (s->r.timer_end && !image->timer_left) {
+        image->timer_left = 1;  /* it is due, but was not told yet */
+    }
+}
+
+static int demo_check(RioDevice *dev, void *opaque, const void *from,
+                      uint32_t version)
+{
+    const DemoImage *image = (const DemoImage *)from;
+
+    (void)opaque, (void)version;
+    if (image->timer_left > INT64_MAX / 2) {
+        return rio_fail(dev, "timer_left=%llu: no timer runs so long",
+                        (unsigned long long)image->timer_left);
+    }
+    return 0;
+}
+
+static void demo_load(RioDevice *dev, void *opaque, const void *from)
+{
+    DemoState *s = (DemoState *)opaque;
+    const DemoImage *image = (const DemoImage *)from;
+
+    rio_timer_cancel(dev, s->worker);
+    s->r = (DemoRegs) {
+        .liveness = image->liveness, .scratch = image->scratch,
+        .irq_status = image->irq_status, .irq_enable = image->irq_enable,
+        .irq_told = image->irq_told,
+    };
+    memcpy(s->r.ram, image->ram, sizeof(s->r.ram));
+    if (image->busy) {
+        /* A computation under way begins anew */
+        demo_start_factorial(dev, s, image->factorial);
+    } else {
+        s->r.factorial = image->factorial;
+    }
+    demo_start_timer(dev, s, image->timer_left);
+    demo_update(dev, s);
+}
+
+static const RioModuleState demo_state = {
+    .version = 1,
+    .image_size = sizeof(DemoImage),
+    .fields = demo_fields,
+    .save = demo_save,
+    .check = demo_check,
+    .load = demo_load,
+};
+
 /* Life */
 
 static void demo_reset(RioDevice *dev, void *opaque, unsigned client,
@@ -448,6 +541,7 @@ static RioModule demo_module = {
     .read = demo_read,
     .write = demo_write,
     .reset = demo_reset,
+    .state = &demo_state,
 };
 
 RIO_REGISTER_MODULE(demo, demo_module)

@@ -46,12 +46,40 @@ static const RioModuleRange doorbell_ranges[] = {
       .attrs = RIO_MODULE_POSTED | RIO_MODULE_PURE },
 };
 
+/* What belongs to one machine, and is saved */
+typedef struct DoorbellPlace {
+    uint32_t notify;
+    uint32_t missed;
+} DoorbellPlace;
+
+typedef struct DoorbellImage {
+    DoorbellPlace place[DOORBELL_CLIENTS];
+} DoorbellImage;
+
 typedef struct DoorbellState {
     unsigned vectors;
     uint64_t present;           /* bit n: machine n is there */
-    uint32_t notify[DOORBELL_CLIENTS];
-    uint32_t missed[DOORBELL_CLIENTS];
+    DoorbellImage image;
 } DoorbellState;
+
+static const RioField doorbell_place_fields[] = {
+    { RIO_STATE(DoorbellPlace, UINT, notify) },
+    { RIO_STATE(DoorbellPlace, UINT, missed) },
+    { .name = NULL },
+};
+
+static const RioField doorbell_fields[] = {
+    { RIO_STATE_CLIENTS(DoorbellImage, place, doorbell_place_fields) },
+    { .name = NULL },
+};
+
+/* Who is present is the server's to say; no value of the others can hurt */
+static const RioModuleState doorbell_state = {
+    .version = 1,
+    .image_size = sizeof(DoorbellImage),
+    .image_offset = offsetof(DoorbellState, image),
+    .fields = doorbell_fields,
+};
 
 static const RioParam doorbell_params[] = {
     { .name = "vectors", .type = RIO_PARAM_UINT, .fallback = "8",
@@ -98,8 +126,8 @@ static void doorbell_notify(RioDevice *dev, DoorbellState *s, unsigned who)
 {
     for (unsigned i = 0; i < DOORBELL_CLIENTS; i++) {
         if (i != who && (s->present & 1ull << i) &&
-            s->notify[i] < s->vectors) {
-            rio_irq_message(dev, i, s->notify[i]);
+            s->image.place[i].notify < s->vectors) {
+            rio_irq_message(dev, i, s->image.place[i].notify);
         }
     }
 }
@@ -108,8 +136,8 @@ static void doorbell_attach(RioDevice *dev, void *opaque, unsigned client)
 {
     DoorbellState *s = (DoorbellState *)opaque;
 
-    s->notify[client] = DOORBELL_NOBODY;
-    s->missed[client] = 0;
+    s->image.place[client].notify = DOORBELL_NOBODY;
+    s->image.place[client].missed = 0;
     s->present |= 1ull << client;
     doorbell_notify(dev, s, client);
 }
@@ -142,9 +170,9 @@ static uint64_t doorbell_read(RioDevice *dev, void *opaque, unsigned client,
     case DOORBELL_PRESENT + 4:
         return s->present >> 32;
     case DOORBELL_NOTIFY:
-        return s->notify[client];
+        return s->image.place[client].notify;
     case DOORBELL_MISSED:
-        return s->missed[client];
+        return s->image.place[client].missed;
     default:
         return 0;
     }
@@ -158,7 +186,7 @@ static void doorbell_ring(RioDevice *dev, DoorbellState *s, unsigned client,
 
     if (who >= DOORBELL_CLIENTS || !(s->present & 1ull << who) ||
         vector >= s->vectors) {
-        s->missed[client]++;
+        s->image.place[client].missed++;
         rio_log(dev, RIO_LOG_GUEST, "machine %u rings vector %u of machine "
                 "%u, which is not there", client, vector, who);
         return;
@@ -175,7 +203,7 @@ static void doorbell_write(RioDevice *dev, void *opaque, unsigned client,
     (void)region, (void)size;
     switch (offset) {
     case DOORBELL_NOTIFY:
-        s->notify[client] = (uint32_t)value;
+        s->image.place[client].notify = (uint32_t)value;
         break;
     case DOORBELL_RING:
         doorbell_ring(dev, s, client, (uint32_t)value);
@@ -189,8 +217,8 @@ static void doorbell_reset(RioDevice *dev, void *opaque, unsigned client,
     DoorbellState *s = (DoorbellState *)opaque;
 
     (void)dev, (void)kind;
-    s->notify[client] = DOORBELL_NOBODY;
-    s->missed[client] = 0;
+    s->image.place[client].notify = DOORBELL_NOBODY;
+    s->image.place[client].missed = 0;
 }
 
 static RioModule doorbell_module = {
@@ -206,6 +234,7 @@ static RioModule doorbell_module = {
     .read = doorbell_read,
     .write = doorbell_write,
     .reset = doorbell_reset,
+    .state = &doorbell_state,
 };
 
 RIO_REGISTER_MODULE(doorbell, doorbell_module)

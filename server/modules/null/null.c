@@ -42,6 +42,9 @@ typedef struct NullState {
     RioModuleRegion isa_region;
 } NullState;
 
+/* It keeps nothing, so there is nothing to save but that fact */
+static const RioModuleState null_state = { .version = 1 };
+
 static const RioParam null_params[] = {
     { .name = "bus", .type = RIO_PARAM_STRING, .fallback = "pci",
       .help = "pci or isa" },
@@ -124,6 +127,7 @@ static RioModule null_module = {
     .describe = null_describe,
     .read = null_read,
     .write = null_write,
+    .state = &null_state,
 };
 
 RIO_REGISTER_MODULE(null, null_module)

@@ -48,6 +48,11 @@ void uart_tx_flush(RioDevice *dev, UartState *s)
     r->thre_pending |= r->tx_count == 0;
 }
 
+void uart_tx_gather(RioDevice *dev, UartState *s)
+{
+    rio_timer_set(dev, s->gather_timer, rio_clock_ns(dev) + UART_GATHER_NS);
+}
+
 void uart_tx_push(RioDevice *dev, UartState *s, uint8_t data)
 {
     UartRegs *r = &s->r;
@@ -66,8 +71,7 @@ void uart_tx_push(RioDevice *dev, UartState *s, uint8_t data)
     if (uart_loop(s)) {
         uart_tx_flush(dev, s);
     } else if (r->tx_count == 1 && !s->tx_blocked) {
-        rio_timer_set(dev, s->gather_timer,
-                      rio_clock_ns(dev) + UART_GATHER_NS);
+        uart_tx_gather(dev, s);
     }
 }
 

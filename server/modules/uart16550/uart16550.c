@@ -276,6 +276,7 @@ static RioModule uart_module = {
     .read = uart_read,
     .write = uart_write,
     .reset = uart_reset,
+    .state = &uart_state,
 };
 
 RIO_REGISTER_MODULE(uart16550, uart_module)

@@ -181,8 +181,9 @@ void uart_rx_resume(RioDevice *dev, UartState *s);
 size_t uart_room(RioDevice *dev, void *opaque);
 void uart_rested(RioDevice *dev, void *opaque);
 
-/* transmit.c.  Send what waits; a store to THR; the FIFO is emptied */
+/* transmit.c.  Send what waits, or later; a store to THR; empty the FIFO */
 void uart_tx_flush(RioDevice *dev, UartState *s);
+void uart_tx_gather(RioDevice *dev, UartState *s);
 void uart_tx_push(RioDevice *dev, UartState *s, uint8_t data);
 void uart_tx_clear(UartState *s);
 
@@ -199,5 +200,8 @@ uint64_t uart_read(RioDevice *dev, void *opaque, unsigned client,
 void uart_write(RioDevice *dev, void *opaque, unsigned client,
                 unsigned region, uint64_t offset, unsigned size,
                 uint64_t value);
+
+/* state.c */
+extern const RioModuleState uart_state;
 
 #endif /* SERVER_MODULES_UART16550_H */
