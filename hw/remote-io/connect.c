@@ -280,6 +280,7 @@ bool remote_io_attach(RemoteIOCore *s, RemoteIOConn *conn,
     RioMessage m;
 
     fill_attach(s, &m);
+    m.ids.client = rio_link_client_id(conn->link);
     rio_link_send(conn->link, &m);
     if (!pump(s, conn, &m, deadline, errp)) {
         return false;
