@@ -8,16 +8,18 @@ class Node(Server):
     """A server with a name and peers.
 
     @peers    the nodes (or (id, address) pairs) that it forwards to
+    @where    listen= and side= of Server
     """
 
-    def __init__(self, folder, name, peers=(), args=(), more=()):
+    def __init__(self, folder, name, peers=(), args=(), more=(), **where):
         peer_args = []
         for peer in peers:
             node, address = peer if isinstance(peer, tuple) else \
                 (peer.name, peer.address)
             peer_args += ['--peer', f'id={node},addr={address}']
         super().__init__(SERVER, folder, name=name,
-                         args=('--server-id', name, *peer_args, *args, *more))
+                         args=('--server-id', name, *peer_args, *args, *more),
+                         **where)
 
     def modules(self):
         """What its modules say of themselves, by id."""

@@ -38,9 +38,12 @@ class SharedMemory:
 
 
 class Machine:
-    """A QEMU without a processor: its accesses are ours."""
+    """A QEMU without a processor: its accesses are ours.
 
-    def __init__(self, folder, *args, machine='pc', memory=None):
+    @side   the host that it runs on, if not this one
+    """
+
+    def __init__(self, folder, *args, machine='pc', memory=None, side=None):
         path = os.path.join(folder, 'qtest')
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
@@ -49,7 +52,7 @@ class Machine:
         self.vm = Vm(QEMU, folder, args=(
             '-machine', machine, '-accel', 'qtest', '-qtest', f'unix:{path}',
             '-qtest-log', 'none', *(self.memory.args if memory else ()),
-            *args))
+            *args), side=side)
         self.qmp = self.vm.qmp
         self.stream = None
         self.before = None

@@ -67,6 +67,7 @@ class Message:
         (self.length, op, self.flags, self.hops, status, client, vm, server,
          module, self.epoch, self.tag, self.seq,
          self.ack) = HEADER.unpack_from(data)
+        self.number = op
         self.op = NAMES.get(op, hex(op))
         self.status = STATUSES[status]
         self.ids = (client, vm, server, module)
@@ -89,13 +90,17 @@ class Message:
 
 
 class Wire:
-    """One connection."""
+    """One connection, to an address or over a socket that has one."""
 
     def __init__(self, address, client='tester', client_uuid=None, hello=True,
                  timeout=60, keepalive_ms=60000, caps=CAP_RESUME,
                  max_message=135168):
-        kind, _, rest = address.partition(':')
-        if kind == 'unix':
+        kind, _, rest = address.partition(':') \
+            if isinstance(address, str) else ('', '', '')
+        if not kind:
+            self.sock = address
+            self.sock.settimeout(timeout)
+        elif kind == 'unix':
             self.sock = socket.socket(socket.AF_UNIX)
             self.sock.settimeout(timeout)
             self.sock.connect(rest)
@@ -213,7 +218,8 @@ class Wire:
             string(module) + string(vm) + string(device)
 
     def attach(self, module, session=None, **names):
-        self.send('ATTACH', self.attach_body(module, **names), tag=99)
+        self.send('ATTACH', self.attach_body(module, **names), tag=99,
+                  ids=(self.client_id, 0, 0, 0))
         reply = self.expect('ATTACH_REPLY').check()
         assert reply.tag == 99
         return (session or Session)(self, reply.ids, reply.body[:16],
