@@ -196,6 +196,13 @@ static void attach_run(RiodTask *task)
         riod_connection_send_locked(conn);
     }
     if (s) {
+        /* Who was told that it is attached finds it so ever after */
+        riod_journal_add(s);
+        riod_journal_commit(inst->home);
+        WITH_QEMU_LOCK_GUARD(&conn->lock) {
+            riod_session_begin_locked(s, &t->message);
+            riod_connection_send_locked(conn);
+        }
         riod_event_attached(s);
     }
     attach_task_free(t);

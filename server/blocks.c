@@ -39,6 +39,7 @@ static void resize_run(RiodTask *task)
     if (riod_instance_hold(inst, task)) {
         return;
     }
+    riod_journal_touch(inst);
     if (!inst->closed) {
         t->block->ops->resized(&inst->dev, inst->state);
     }
@@ -178,12 +179,13 @@ static int coroutine_fn block_begin(RioBlock *block, bool write,
     return 0;
 }
 
-/* Returns: @ret */
+/* Returns: @ret.  The block layer may have woken the task outside of a run */
 static int coroutine_fn block_end(RioBlock *block, int ret)
 {
     RiodInstance *inst = block->inst;
 
     inst->in_block--;
+    riod_journal_touch(inst);
     if (unlikely(inst->stops)) {
         riod_stop_look(inst);
         riod_job_park(riod_job_self(inst));

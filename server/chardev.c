@@ -45,6 +45,7 @@ struct RioChar {
     bool in_full;               /* the chardev was refused bytes */
     bool posted;                /* @deliver is on its way */
     RiodRing out;
+    uint32_t out_fenced;        /* of these, not committed */
     bool out_full;              /* the module was refused bytes */
     bool tell_writable;
     RioCharLine line;
@@ -147,6 +148,7 @@ static void riod_char_deliver(RiodTask *task)
     WITH_QEMU_LOCK_GUARD(&chr->lock) {
         chr->posted = false;
     }
+    riod_journal_touch(chr->inst);
     while (!chr->inst->closed && !chr->inst->stops &&
            riod_char_deliver_one(chr)) {
         /* until the module has no room or there is nothing left */
@@ -232,6 +234,8 @@ static void riod_char_written(RioChar *chr, size_t n)
         chr->out_full = false;
         chr->tell_writable = true;
         riod_char_post_locked(chr);
+    } else if (qatomic_read(&chr->inst->journal)) {
+        riod_char_post_locked(chr);     /* the journal forgets them */
     }
 }
 
@@ -248,7 +252,10 @@ static void riod_char_drain(RioChar *chr)
 
     while (!chr->watch) {
         WITH_QEMU_LOCK_GUARD(&chr->lock) {
-            n = chr->frozen ? 0 : riod_ring_peek(&chr->out, buf, sizeof(buf));
+            n = chr->frozen ? 0 :
+                riod_ring_peek(&chr->out, buf,
+                               MIN(sizeof(buf), chr->out.used -
+                                                chr->out_fenced));
         }
         if (!n) {
             return;
@@ -275,10 +282,25 @@ size_t riod_char_write(RioChar *chr, const uint8_t *buf, size_t len)
     if (n < len) {
         chr->out_full = true;
     }
-    if (n) {
+    if (n && chr->inst->journal) {
+        chr->out_fenced += n;
+    } else if (n) {
         qemu_bh_schedule(chr->bh);
     }
     return n;
+}
+
+void riod_chars_commit(RiodInstance *inst)
+{
+    RioChar *chr;
+
+    QLIST_FOREACH(chr, &inst->chars, node) {
+        QEMU_LOCK_GUARD(&chr->lock);
+        if (chr->out_fenced) {
+            chr->out_fenced = 0;
+            qemu_bh_schedule(chr->bh);
+        }
+    }
 }
 
 /* ------------------------------------------------------------- line */

@@ -405,8 +405,7 @@ static bool conn_handle(RiodConnection *conn)
     if (conn->forwards) {
         riod_routes_flush();
     }
-    if (unlikely(!QSIMPLEQ_EMPTY(&conn->home->dirty) ||
-                 !QSIMPLEQ_EMPTY(&conn->home->ready))) {
+    if (unlikely(riod_home_has_work(conn->home))) {
         riod_home_flush(conn->home);
     }
     conn->home->in_run = false;

@@ -63,6 +63,7 @@ static void queue_left_locked(RiodConnection *conn, RiodSession *s,
 static void dispatch_locked(RiodSession *s, const RioMessage *m,
                             const RiodFiles *files)
 {
+    riod_journal_message(s, m);
     if (unlikely(m->op == RIO_OP_DETACH)) {
         riod_detach(s, m);
     } else if (unlikely(m->op == RIO_OP_MEM_TABLE)) {
@@ -168,10 +169,13 @@ static void hand_over(RiodConnection *conn, RiodSession *s,
     s->queued++;
     conn->queued++;
     t->wait = s->hold;
-    t->held = m->seq && (s->hold || riod_connection_is_forwarder(conn));
+    t->held = m->seq && (s->hold || s->fenced ||
+                         riod_connection_is_forwarder(conn));
     if (t->held) {
         hold_locked(s, m);
-    } else if (conn->queued >= RIOD_QUEUE_HIGH) {
+    }
+    if (!s->hold && !riod_connection_is_forwarder(conn) &&
+        conn->queued >= RIOD_QUEUE_HIGH) {
         conn->paused = true;
         riod_connection_wake_locked(conn);
     }

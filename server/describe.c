@@ -19,6 +19,9 @@ static void copy_common(RioDescription *d, const RioModule *type,
 {
     d->bus = info->bus;
     d->restart = type->restart ?: RIO_RESTART_VOLATILE;
+    if (d->restart == RIO_RESTART_JOURNALED && !riod_journal_keeps(type)) {
+        d->restart = RIO_RESTART_VOLATILE;
+    }
     d->lines = info->lines;
     g_strlcpy(d->driver, type->name, sizeof(d->driver));
 }

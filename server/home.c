@@ -282,8 +282,10 @@ void riod_home_flush(RiodHome *home)
             s->dirty = false;
             flush_session(s);
             riod_session_unref(s);
+        } else {
+            riod_journal_commit(home);
         }
-    } while (s || !QSIMPLEQ_EMPTY(&home->ready));
+    } while (s || riod_home_has_work(home));
     home->in_run = false;
 }
 
@@ -311,6 +313,7 @@ static RiodHome *home_new(const char *name, IOThread *thread)
     qemu_mutex_init(&home->lock);
     QSIMPLEQ_INIT(&home->tasks);
     QSIMPLEQ_INIT(&home->dirty);
+    QSIMPLEQ_INIT(&home->journals);
     QSIMPLEQ_INIT(&home->ready);
     home->jobs = g_hash_table_new(NULL, NULL);
     QLIST_INSERT_HEAD(&homes, home, node);

@@ -95,6 +95,16 @@ RiodInstance *riod_instance_find(const char *id, RioError *err)
     return inst;
 }
 
+bool riod_instances_exist(void)
+{
+    return !QTAILQ_EMPTY(&instances);
+}
+
+void riod_instance_reserve(uint32_t number)
+{
+    last_number = MAX(last_number, number);
+}
+
 void riod_instances_foreach_locked(void (*fn)(RiodInstance *, void *),
                                    void *opaque)
 {
@@ -130,6 +140,7 @@ static void close_in_home(void *opaque)
     RiodInstance *inst = opaque;
 
     inst->closed = true;
+    riod_journal_drop(inst);
     if (inst->type->close) {
         inst->type->close(&inst->dev, inst->state);
     }
@@ -152,6 +163,7 @@ static void open_in_home(void *opaque)
     if (riod_describe(inst, &inst->open_error) &&
         riod_state_init(inst, &inst->open_error)) {
         inst->clients = g_new0(RiodSession *, inst->max_clients);
+        riod_journal_open(inst, &inst->open_error);
     }
 }
 
@@ -165,6 +177,12 @@ static void unopen_in_home(void *opaque)
         inst->closed = true;
         riod_timers_free(inst);
     }
+}
+
+/* The next attempt may succeed, and go on */
+static void release_in_home(void *opaque)
+{
+    riod_journal_release(opaque);
 }
 
 static void nothing_in_home(void *opaque)
@@ -237,12 +255,14 @@ static bool instance_open(RiodInstance *inst, const char *irq_vm,
 {
     riod_home_call_long(inst->home, open_in_home, inst);
     if (inst->open_error) {
+        riod_home_call(inst->home, release_in_home, inst);
         error_setg(errp, "module '%s': %s", inst->id,
                    error_get_pretty(inst->open_error));
         instance_end(inst, unopen_in_home);
         return false;
     }
     if (irq_vm && !riod_irq_vm_parse(inst, irq_vm, errp)) {
+        riod_home_call(inst->home, release_in_home, inst);
         instance_end(inst, unopen_in_home);
         return false;
     }

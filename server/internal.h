@@ -58,6 +58,8 @@ typedef struct RiodFiles RiodFiles;
 typedef struct RiodFilter RiodFilter;
 typedef struct RiodFate RiodFate;
 typedef struct RiodLate RiodLate;
+typedef struct RiodJournal RiodJournal;
+typedef struct RiodKept RiodKept;
 
 /* Requests that one session may have without an answer */
 #define RIOD_MAX_OUTSTANDING 64u
@@ -172,6 +174,7 @@ struct RiodHome {
 
     /* Home only: sessions with something that is not sent yet */
     QSIMPLEQ_HEAD(, RiodSession) dirty;
+    QSIMPLEQ_HEAD(, RiodJournal) journals;      /* to be committed */
     QSIMPLEQ_HEAD(, RiodJob) ready;     /* tasks that can go on */
     GHashTable *jobs;           /* Coroutine -> RiodJob, those alive */
     bool in_run;                /* riod_home_flush() follows */
@@ -219,7 +222,14 @@ void riod_homes_watch(void);
 void riod_home_begin(RiodHome *home);
 void riod_home_flush(RiodHome *home);
 
-/* Home: there is something to do for riod_home_flush() */
+/* Home: is there something for riod_home_flush() to do? */
+static inline bool riod_home_has_work(const RiodHome *home)
+{
+    return !QSIMPLEQ_EMPTY(&home->dirty) || !QSIMPLEQ_EMPTY(&home->ready) ||
+           !QSIMPLEQ_EMPTY(&home->journals);
+}
+
+/* Home: riod_home_has_work() from now on */
 void riod_home_stir(RiodHome *home);
 
 /* ---------------------------------------------------------- memory.c */
@@ -425,6 +435,7 @@ struct RiodSession {
     uint32_t max_message;       /* of the connection */
     bool broken;                /* a reply was lost: never to be resumed */
     bool adopted;               /* opened elsewhere: ids as RESUME says */
+    bool fenced;                /* kept: acknowledged when it was acted upon */
 
     /* Home of the instance only */
     bool ended;
@@ -464,6 +475,8 @@ struct RiodSession {
     RiodDmaStats stats;
     bool lost;
 
+    RiodKept *kept;             /* in the journal, or NULL; home only */
+
     QSIMPLEQ_ENTRY(RiodSession) dirty_next;
     QLIST_ENTRY(RiodSession) on_conn;   /* lock of @conn */
     QLIST_ENTRY(RiodSession) node;      /* tables' lock */
@@ -473,8 +486,8 @@ RiodSession *riod_session_ref(RiodSession *s);
 void riod_session_unref(RiodSession *s);
 
 /**
- * riod_session_open: home of @inst.  Make a session in @slot, put it on
- * @conn (lock held, link READY) and queue its ATTACH_REPLY.
+ * riod_session_open: home of @inst.  Make a session in @slot, on @conn (lock
+ * held, link READY).
  * Returns: NULL with *@err when a limit is hit.
  */
 RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
@@ -504,6 +517,12 @@ typedef struct RiodSessionOrigin {
 RiodSession *riod_session_adopt(RiodInstance *inst,
                                 const RiodSessionOrigin *origin,
                                 RioSession *rio, RioError *err);
+
+/*
+ * Home, lock of s->conn held: answer @attach, from here on the session sends.
+ * Nothing happens when the connection has gone meanwhile.
+ */
+void riod_session_begin_locked(RiodSession *s, const RioMessage *attach);
 
 /**
  * riod_session_end: home of the instance, no lock held.  Detach for good.
@@ -661,6 +680,7 @@ struct RiodInstance {
     char **irq_vm;              /* per vector: who handles it, or NULL */
     RiodFilter *filters;        /* nearest to clients first; atomic */
     RiodFate *fate;             /* of the message that is carried out */
+    RiodJournal *journal;       /* or NULL */
     RiodRate rate;
 
     /* Home writes under the tables' lock, so it reads without */
@@ -684,6 +704,12 @@ char *riod_instances_in_home(const RiodHome *home);
 RiodInstance *riod_instance_find(const char *id, RioError *err);
 RiodInstance *riod_instance_ref(RiodInstance *inst);
 void riod_instance_unref(RiodInstance *inst);
+
+/* Main loop: is there any? */
+bool riod_instances_exist(void);
+
+/* Main loop: module ids on the wire up to @number are taken */
+void riod_instance_reserve(uint32_t number);
 
 /* Tables' lock held */
 void riod_instances_foreach_locked(void (*fn)(RiodInstance *, void *),
@@ -766,6 +792,9 @@ const char *riod_chars_load(RiodInstance *inst, RioBytes *from, bool apply);
 /* Home.  Drop what is on its way, either way */
 void riod_chars_forget(RiodInstance *inst);
 
+/* Home: what modules wrote is committed, and may go to the chardevs */
+void riod_chars_commit(RiodInstance *inst);
+
 /* --------------------------------------------------------- monitor.c */
 
 void riod_monitor_init(void);
@@ -786,5 +815,8 @@ G_NORETURN void riod_abandon(void);
 
 #include "task-services.h"
 #include "state.h"
+
+#include "journal-store.h"
+#include "journal.h"
 
 #endif /* SERVER_INTERNAL_H */

@@ -31,7 +31,7 @@ struct RiodStore {
     bool durable;
 };
 
-/* At the start of the file; the identity follows */
+/* At the start of the file; the identity follows, at the end is the word */
 typedef struct AreaHead {
     uint64_t magic;
     uint32_t version;
@@ -44,9 +44,7 @@ typedef struct AreaHead {
 } AreaHead;
 
 /* The number of the last commit stands alone in its cache line */
-#define WORD_AT     (RIOD_AREA_HEAD - 64)
-
-QEMU_BUILD_BUG_ON(sizeof(AreaHead) + RIOD_AREA_IDENTITY > WORD_AT);
+#define WORD_SIZE   64u
 
 /* In front of a record */
 typedef struct SlotHead {
@@ -67,6 +65,7 @@ struct RiodArea {
     int fd;
     uint8_t *map;
     size_t size;
+    uint32_t head;              /* bytes in front of the slots */
     uint32_t slot;              /* bytes of one, with its head */
     uint64_t log;
     unsigned next;              /* slot that the next commit writes */
@@ -263,7 +262,12 @@ static AreaHead *area_head(const RiodArea *area)
 
 static SlotHead *area_slot(const RiodArea *area, unsigned i)
 {
-    return (SlotHead *)(area->map + RIOD_AREA_HEAD + (size_t)i * area->slot);
+    return (SlotHead *)(area->map + area->head + (size_t)i * area->slot);
+}
+
+static uint64_t *area_word(const RiodArea *area)
+{
+    return (uint64_t *)(area->map + area->head - WORD_SIZE);
 }
 
 static uint8_t *area_log(const RiodArea *area)
@@ -287,7 +291,7 @@ static void mark_dirty(RiodArea *area, const void *from, size_t len)
  */
 static bool take(RiodArea *area, unsigned part, uint64_t upto)
 {
-    size_t start = RIOD_AREA_HEAD + (size_t)part * area->slot;
+    size_t start = area->head + (size_t)part * area->slot;
     uint64_t limit = part == 2 ? area->log : area->slot;
     uint64_t end;
 
@@ -334,11 +338,19 @@ static RiodArea *area_alloc(RiodStore *store, int fd)
     return area;
 }
 
-static void set_sizes(RiodArea *area, uint32_t slot, uint64_t log)
+static uint64_t head_size(uint32_t identity_len)
 {
+    return ROUND_UP(sizeof(AreaHead) + (uint64_t)identity_len + WORD_SIZE,
+                    4096);
+}
+
+static void set_sizes(RiodArea *area, uint32_t identity_len, uint32_t slot,
+                      uint64_t log)
+{
+    area->head = head_size(identity_len);
     area->slot = slot;
     area->log = log;
-    area->size = RIOD_AREA_HEAD + 2 * (size_t)slot + log;
+    area->size = area->head + 2 * (size_t)slot + log;
 }
 
 static void area_init(RiodArea *area, const RiodAreaConfig *config)
@@ -358,8 +370,41 @@ static void area_init(RiodArea *area, const RiodAreaConfig *config)
     for (int i = 0; i < 2; i++) {
         area_slot(area, i)->word = word_make(0);
     }
-    *(uint64_t *)(area->map + WORD_AT) = word_make(0);
-    mark_dirty(area, area->map, RIOD_AREA_HEAD + 2 * (size_t)area->slot);
+    *area_word(area) = word_make(config->word);
+    mark_dirty(area, area->map, area->head + 2 * (size_t)area->slot);
+}
+
+/* The commit that it has from the start */
+static bool area_first(RiodArea *area, const RiodAreaConfig *config)
+{
+    uint8_t *to;
+
+    if (config->word) {
+        to = riod_area_begin(area, config->word, config->record_len);
+        if (!to) {
+            return false;
+        }
+        memcpy(to, config->record, config->record_len);
+        riod_area_end(area, config->record_len);
+    }
+    return true;
+}
+
+static bool area_fill(RiodArea *area)
+{
+    return ftruncate(area->fd, area->size) == 0 &&
+           posix_fallocate(area->fd, 0, area->head) == 0 &&
+           take(area, 0, 1) && take(area, 1, 1);
+}
+
+/* The name reaches the disk when the folder does */
+static bool area_name(RiodArea *area, const char *draft, const char *file)
+{
+    RiodStore *store = area->store;
+
+    return riod_area_sync(area) &&
+           renameat(store->dir, draft, store->dir, file) == 0 &&
+           (!store->durable || fsync(store->dir) == 0);
 }
 
 /* Under another name until it is whole: a half made one is never found */
@@ -381,19 +426,18 @@ RiodArea *riod_area_new(RiodStore *store, const char *name,
         return NULL;
     }
     area = area_alloc(store, fd);
-    set_sizes(area, ROUND_UP(config->slot + sizeof(SlotHead), 4096),
+    set_sizes(area, config->identity_len,
+              ROUND_UP(config->slot + sizeof(SlotHead), 4096),
               ROUND_UP(config->log, 4096));
-    if (ftruncate(fd, area->size) < 0 ||
-        posix_fallocate(fd, 0, RIOD_AREA_HEAD) || !take(area, 0, 1) ||
-        !take(area, 1, 1)) {
+    if (!area_fill(area)) {
         error_setg(errp, "there is no room in '%s' for '%s'", store->path,
                    name);
     } else if (area_map(area, draft, errp)) {
         area_init(area, config);
-        if (renameat(store->dir, draft, store->dir, file) == 0) {
+        if (area_first(area, config) && area_name(area, draft, file)) {
             return area;
         }
-        error_setg_errno(errp, errno, "cannot name '%s/%s'", store->path,
+        error_setg_errno(errp, errno, "cannot write '%s/%s'", store->path,
                          file);
     }
     unlinkat(store->dir, draft, 0);
@@ -408,8 +452,8 @@ static bool check_sizes(const AreaHead *head, const struct stat *st)
            head->slot > sizeof(SlotHead) && head->slot <= MAX_SLOT &&
            head->slot % 4096 == 0 && head->log <= MAX_LOG &&
            head->identity_len <= RIOD_AREA_IDENTITY &&
-           (uint64_t)st->st_size ==
-           RIOD_AREA_HEAD + 2 * (uint64_t)head->slot + head->log;
+           (uint64_t)st->st_size == head_size(head->identity_len) +
+                                    2 * (uint64_t)head->slot + head->log;
 }
 
 static bool area_open(RiodArea *area, const char *file, Error **errp)
@@ -432,7 +476,7 @@ static bool area_open(RiodArea *area, const char *file, Error **errp)
         error_setg(errp, "'%s/%s' is damaged", area->store->path, file);
         return false;
     }
-    set_sizes(area, head.slot, head.log);
+    set_sizes(area, head.identity_len, head.slot, head.log);
     if (!area_map(area, file, errp)) {
         return false;
     }
@@ -502,7 +546,7 @@ static bool damaged(const char *what, Error **errp)
 
 bool riod_area_word(const RiodArea *area, uint64_t *word, Error **errp)
 {
-    return word_read(*(uint64_t *)(area->map + WORD_AT), word) ||
+    return word_read(*area_word(area), word) ||
            damaged("the number of the last commit", errp);
 }
 
@@ -636,7 +680,7 @@ void riod_area_trim(RiodArea *area, uint64_t end)
 
     if (keep < area->taken[2] &&
         fallocate(area->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                  RIOD_AREA_HEAD + 2 * (size_t)area->slot + keep,
+                  area->head + 2 * (size_t)area->slot + keep,
                   area->taken[2] - keep) == 0) {
         area->taken[2] = keep;
     }
@@ -658,7 +702,7 @@ bool riod_area_sync(RiodArea *area)
 
 bool riod_area_publish(RiodArea *area, uint64_t word)
 {
-    uint64_t *p = (uint64_t *)(area->map + WORD_AT);
+    uint64_t *p = area_word(area);
 
     qatomic_store_release(p, word_make(word));
     mark_dirty(area, p, sizeof(*p));

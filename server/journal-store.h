@@ -50,10 +50,7 @@ void riod_store_remove(RiodStore *store, const char *name);
 /* --- areas --- */
 
 /* Bytes that an identity may have */
-#define RIOD_AREA_IDENTITY 3584u
-
-/* Of an area, in front of the slots */
-#define RIOD_AREA_HEAD 4096u
+#define RIOD_AREA_IDENTITY (1024u * 1024)
 
 typedef struct RiodArea RiodArea;
 
@@ -64,11 +61,14 @@ typedef struct RiodAreaConfig {
     uint64_t log;               /* largest log, 0 = none */
     const void *identity;       /* what riod_area_identity() will give */
     uint32_t identity_len;
+    uint64_t word;              /* of a commit that it has from the start */
+    const void *record;         /* ... and what was committed */
+    uint32_t record_len;
 } RiodAreaConfig;
 
 /*
- * Make an area, in place of one of that name.  It has no commit.  NULL with
- * *@errp when there is no room, which is taken only as far as it is needed.
+ * Make an area, in place of one of that name, all at once.  NULL with *@errp
+ * when there is no room, which is taken only as far as it is needed.
  */
 RiodArea *riod_area_new(RiodStore *store, const char *name,
                         const RiodAreaConfig *config, Error **errp);

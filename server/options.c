@@ -41,6 +41,7 @@ enum {
     OPTION_EXIT_WITH_PARENT,
     OPTION_FILTER,
     OPTION_GATEWAY,
+    OPTION_JOURNAL,
     OPTION_LISTEN,
     OPTION_MODULE,
     OPTION_MODULE_PATH,
@@ -60,6 +61,7 @@ static const struct option riod_options[] = {
     { "filter", required_argument, NULL, OPTION_FILTER },
     { "gateway", no_argument, NULL, OPTION_GATEWAY },
     { "help", no_argument, NULL, 'h' },
+    { "journal", required_argument, NULL, OPTION_JOURNAL },
     { "listen", required_argument, NULL, OPTION_LISTEN },
     { "log", required_argument, NULL, 'd' },
     { "logfile", required_argument, NULL, 'D' },
@@ -99,6 +101,12 @@ static const char riod_help[] =
 "                         inject faults, or record, in front of a module or of\n"
 "                         connections; 'help' lists the types, 'TYPE,help'\n"
 "                         the parameters of one; repeatable, a chain\n"
+"\n"
+"  --journal DIR[,durable=on|off]\n"
+"                         keep what modules are and were told in DIR, in memory\n"
+"                         that outlives the process: one that is started\n"
+"                         again goes on where this one ended; durable=on: on\n"
+"                         a disk, for a crash of the host\n"
 "\n"
 "  --peer id=NAME,addr=ADDRESS\n"
 "                         forward what concerns modules that are not here to\n"
@@ -312,6 +320,25 @@ static void riod_option_filter(const char *text)
     riod_filter_add(args, &error_fatal);
 }
 
+/* DIR[,durable=on|off] */
+static void riod_option_journal(const char *text)
+{
+    g_autoptr(QDict) args = keyval_parse(text, "path", NULL, &error_fatal);
+    const char *path = qdict_get_try_str(args, "path");
+    const char *flag = qdict_get_try_str(args, "durable");
+    bool durable = false;
+
+    if (!path || qdict_size(args) != 1 + (flag != NULL)) {
+        error_report("--journal takes a folder, and durable=on|off");
+        exit(EXIT_FAILURE);
+    }
+    if (flag && !riod_params_bool(flag, &durable)) {
+        error_report("durable is on or off, not '%s'", flag);
+        exit(EXIT_FAILURE);
+    }
+    riod_journal_use(path, durable, &error_fatal);
+}
+
 static void riod_option_peer(const char *text)
 {
     g_autoptr(QDict) args = keyval_parse(text, NULL, NULL, &error_fatal);
@@ -398,6 +425,9 @@ static void riod_option_make(int c)
         break;
     case OPTION_FILTER:
         riod_option_filter(optarg);
+        break;
+    case OPTION_JOURNAL:
+        riod_option_journal(optarg);
         break;
     case OPTION_LISTEN:
         riod_option_listen(optarg);

@@ -152,6 +152,13 @@ void riod_instance_stop(RiodInstance *inst, unsigned flags,
     riod_home_post(inst->home, &stop->mark);
 }
 
+void riod_instance_begin_stopped(RiodInstance *inst)
+{
+    assert(!inst->stops && !inst->num_jobs);
+    inst->stops = 1;
+    inst->settled = true;
+}
+
 /* In order; what comes meanwhile goes behind it, see session_message() */
 static void run_held(RiodInstance *inst)
 {

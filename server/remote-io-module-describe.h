@@ -20,11 +20,13 @@ typedef enum { RIO_MODULE_PCI = 1, RIO_MODULE_ISA = 2 } RioModuleBus;
 /*
  * What a restart of the server means to a client.  STATELESS: nothing was
  * lost, it attaches again and goes on.  VOLATILE: the device's state is gone
- * and the client's on-loss policy decides; the safe default.
+ * and the client's on-loss policy decides; the safe default.  JOURNALED: a
+ * server that keeps a journal has the state; without one it is as VOLATILE.
  */
 typedef enum {
     RIO_MODULE_STATELESS = 1,
     RIO_MODULE_VOLATILE = 2,
+    RIO_MODULE_JOURNALED = 3,
 } RioModuleRestart;
 
 /* Memory, or I/O ports */

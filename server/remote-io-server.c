@@ -110,6 +110,7 @@ static void take_down(void)
     riod_listen_close();
     riod_peers_stop();
     riod_connections_shutdown();
+    riod_journal_leave();
     riod_home_call(riod_home_default(), close_routes, NULL);
     riod_instances_close_all();
     riod_filters_drop(NULL);
@@ -156,6 +157,7 @@ int main(int argc, char **argv)
     if (opts.pidfile) {
         pidfile_write(opts.pidfile);
     }
+    riod_journal_say_left();
     riod_peers_start();
     riod_listen_start();
     os_setup_post();

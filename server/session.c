@@ -96,6 +96,8 @@ void riod_session_irq_load(RiodSession *s, uint32_t level,
 
 void riod_session_mark_dirty(RiodSession *s)
 {
+    riod_journal_touch(s->inst);
+    riod_journal_touch_session(s);
     if (!s->dirty) {
         s->dirty = true;
         riod_session_ref(s);
@@ -203,9 +205,13 @@ bool riod_session_push_locked(RiodSession *s)
         s->want_room = !riod_session_push_recipes_locked(s) ||
                        !push_all(s) || s->gate_job;
     }
-    unsent = s->unsent;
+    unsent = s->unsent || s->interrupts != before;
     s->unsent = false;
-    return unsent || s->interrupts != before;
+    if (unsent) {
+        riod_journal_touch(s->inst);
+        riod_journal_touch_session(s);
+    }
+    return unsent;
 }
 
 void riod_session_room_locked(RiodSession *s)
@@ -303,10 +309,13 @@ static void session_put_in_tables(RiodSession *s)
     riod_tables_unlock();
 }
 
-static void session_reply_attached(RiodSession *s, const RioMessage *attach)
+void riod_session_begin_locked(RiodSession *s, const RioMessage *attach)
 {
     RioMessage m;
 
+    if (s->conn->closed || s->conn->closing) {
+        return;
+    }
     rio_message_init(&m, RIO_OP_ATTACH_REPLY, 0, attach->tag);
     m.ids = s->ids;
     m.epoch = 1;
@@ -317,6 +326,7 @@ static void session_reply_attached(RiodSession *s, const RioMessage *attach)
     m.payload.data = s->inst->encoded_desc;
     m.payload.len = s->inst->encoded_desc_len;
     riod_connection_control_locked(s->conn, &m);
+    rio_link_add_session(s->conn->link, s->rio);
 }
 
 static void session_accept_files(const RiodSession *s, RiodConnection *conn)
@@ -373,6 +383,12 @@ static void session_join_locked(RiodSession *s, RiodConnection *conn)
     }
 }
 
+/* What goes by message can be kept until it is committed; memory cannot */
+static uint64_t session_caps(const RiodInstance *inst, uint64_t caps)
+{
+    return inst->journal ? caps & ~RIO_CAP_SHM : caps;
+}
+
 RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
                                RiodConnection *conn, const RioMessage *attach,
                                RioError *err)
@@ -403,7 +419,8 @@ RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
     s->max_message = rio_link_max_message(conn->link);
     session_join_locked(s, conn);
     memcpy(s->device, attach->attach.device, sizeof(s->device));
-    s->caps = attach->attach.caps & rio_link_caps(conn->link);
+    s->caps = session_caps(inst, attach->attach.caps &
+                                 rio_link_caps(conn->link));
     if (!inst->saver) {
         s->caps &= ~RIO_CAP_STATE;
     }
@@ -411,8 +428,6 @@ RiodSession *riod_session_open(RiodInstance *inst, unsigned slot,
     rio_session_start(s->rio, &s->ids, 1, token, s->log_limit);
     session_accept_files(s, conn);
     session_put_in_tables(s);
-    session_reply_attached(s, attach);
-    rio_link_add_session(conn->link, s->rio);
     riod_session_ref(s);
     QLIST_INSERT_HEAD(&conn->sessions, s, on_conn);
     return s;
@@ -485,6 +500,8 @@ void riod_session_end(RiodSession *s, uint8_t status, const char *reason)
     if (inst->type->detach) {
         inst->type->detach(&inst->dev, inst->state, s->slot);
     }
+    riod_journal_touch(inst);
+    riod_journal_remove(s);
     riod_event_detached(s);
     if (there) {
         riod_session_unref(s);
@@ -688,7 +705,7 @@ static bool session_take_over(RiodSession *s, RiodConnection *old,
     rio_message_init(&m, RIO_OP_RESUME_REPLY, 0, resume->tag);
     m.ids = s->ids;
     m.epoch = resume->epoch;
-    m.resume.received = rio_session_received(s->rio);
+    m.resume.received = rio_session_acknowledged(s->rio);
     riod_connection_control_locked(conn, &m);
     rio_link_add_session(conn->link, s->rio);
     QLIST_INSERT_HEAD(&conn->sessions, s, on_conn);

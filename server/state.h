@@ -64,6 +64,12 @@ void riod_instance_stop(RiodInstance *inst, unsigned flags,
  */
 void riod_instance_go(RiodInstance *inst, unsigned flags);
 
+/*
+ * Home, of an instance that nobody knows yet: it is stopped from the start,
+ * until riod_instance_go(inst, 0).
+ */
+void riod_instance_begin_stopped(RiodInstance *inst);
+
 /* Home.  Nothing leaves it now: riod_instance_stop() has succeeded */
 bool riod_instance_stopped(const RiodInstance *inst);
 

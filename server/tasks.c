@@ -99,6 +99,7 @@ void riod_jobs_run(RiodHome *home)
             continue;
         }
         job->ready = false;
+        riod_journal_touch(job->inst);
         qemu_coroutine_enter(job->co);
     }
 }
@@ -190,5 +191,6 @@ void riod_task_sleep(RioDevice *dev, int64_t ns)
     qemu_co_sleep_ns_wakeable(&self->sleep, QEMU_CLOCK_REALTIME,
                               riod_job_error(self) ? 0 : MAX(ns, 0));
     self->sleeping = false;
+    riod_journal_touch(inst);
     riod_job_park(self);
 }

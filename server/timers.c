@@ -26,6 +26,7 @@ static void timer_fired(void *opaque)
         return;
     }
     riod_home_begin(home);
+    riod_journal_touch(t->inst);
     t->fire(&t->inst->dev, t->inst->state);
     riod_home_flush(home);
 }
