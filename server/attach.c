@@ -278,6 +278,9 @@ void riod_resume(RiodConnection *conn, const RioMessage *m)
     RiodSession *s = riod_session_find(m, m->hops ? NULL : conn->client);
     RioError err;
 
+    if (!s) {
+        s = riod_session_find(m, NULL);     /* the machine has migrated */
+    }
     if (!check_resume(s, m, &err) && !s && riod_peers_exist()) {
         riod_ask(conn, m, &err);
     } else if (!check_resume(s, m, &err)) {

@@ -136,7 +136,7 @@ static void resign(RemoteIOCore *s, RemoteIOWaiter *w)
         return;
     }
     qatomic_set(&s->leader, NULL);
-    if (s->detaching) {
+    if (s->detaching || s->frozen) {
         qemu_cond_broadcast(&s->idle);
     }
     QTAILQ_FOREACH(other, &s->waiters, next) {
@@ -198,7 +198,8 @@ static bool wait_locked(RemoteIOCore *s, RemoteIOWaiter *w, bool vcpu)
         if (w->done) {
             break;
         }
-        if (vcpu && (qatomic_read(&current_cpu->stop) || w->overdue ||
+        if (vcpu && ((qatomic_read(&current_cpu->stop) && !s->migrating) ||
+                     w->overdue ||
                      now - start >= MIN(timeout, PARK_NS))) {
             remote_io_unlock(s);
             remote_io_park(s, w);
@@ -283,7 +284,7 @@ static void round_trip_locked(RemoteIOCore *s, RemoteIOWaiter *w, bool vcpu,
 /* Nobody will answer: unplugged, detached, or the policy is fail */
 static bool refuse_locked(RemoteIOCore *s)
 {
-    if (s->stopping || s->failing || s->quiet) {
+    if (s->stopping || s->failing || s->quiet || s->frozen) {
         trace_remote_io_refused(s->name, s->stopping);
         s->stats.failed++;
         return true;

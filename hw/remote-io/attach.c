@@ -55,6 +55,7 @@ static void forget_session_locked(RemoteIOCore *s)
     rio_session_close(s->session);
     remote_io_dma_forget_locked(s);
     remote_io_recipes_forget_locked(s);
+    remote_io_lazy_drop_locked(s);
     if (s->detached) {
         remote_io_share_forget_locked(s);
     }

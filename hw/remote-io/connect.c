@@ -72,7 +72,8 @@ static uint64_t capabilities(RemoteIOCore *s)
 {
     uint64_t recipes = RIO_CAP_RECIPES | RIO_CAP_LONG | RIO_CAP_LAZY;
 
-    return RIO_CAP_RESUME | RIO_CAP_ROUTE | (s->pci ? RIO_CAP_DMA : 0) |
+    return RIO_CAP_RESUME | RIO_CAP_ROUTE | RIO_CAP_STATE |
+           (s->pci ? RIO_CAP_DMA : 0) |
            (s->use_recipes ? recipes : 0) |
            (s->share.enabled ? RIO_CAP_SHM : 0);
 }
@@ -218,10 +219,15 @@ RemoteIOConn *remote_io_connect(RemoteIOCore *s, int64_t timeout_ms,
  * That of the machine, or one of this process: two machines that go by one
  * name must not be taken for one.
  */
-static void vm_uuid(uint8_t *uuid)
-{
-    static QemuUUID generated;
+static QemuUUID generated;
 
+void remote_io_set_vm_uuid(const uint8_t *uuid)
+{
+    memcpy(generated.data, uuid, RIO_UUID_SIZE);
+}
+
+void remote_io_vm_uuid(uint8_t *uuid)
+{
     if (qemu_uuid_set) {
         memcpy(uuid, qemu_uuid.data, RIO_UUID_SIZE);
         return;
@@ -238,7 +244,7 @@ static void fill_attach(RemoteIOCore *s, RioMessage *m)
         .op = RIO_OP_ATTACH,
         .attach.caps = capabilities(s),
     };
-    vm_uuid(m->attach.vm_uuid);
+    remote_io_vm_uuid(m->attach.vm_uuid);
     pstrcpy(m->attach.server, sizeof(m->attach.server), s->server_id ?: "");
     pstrcpy(m->attach.module, sizeof(m->attach.module), s->module);
     pstrcpy(m->attach.vm, sizeof(m->attach.vm), s->vm_id);

@@ -14,7 +14,6 @@
 #include "qemu/main-loop.h"
 #include "qemu/uuid.h"
 #include "hw/qdev-properties.h"
-#include "migration/blocker.h"
 #include "system/replay.h"
 #include "system/reset.h"
 #include "system/system.h"
@@ -151,6 +150,8 @@ void remote_io_core_reset(RemoteIOCore *s)
         s->stats.resets++;
         if (s->quiet) {
             /* Who is attached later begins with a reset anyway */
+        } else if (s->frozen) {
+            s->reset_owed = true;
         } else if (s->state_lost) {
             /* The module is as after power-on, and now so is the guest */
             remote_io_accept_loss_locked(s);
@@ -313,7 +314,27 @@ static bool take_description(RemoteIOCore *s, uint8_t bus, Error **errp)
 }
 
 
-static bool attach(RemoteIOCore *s, uint8_t bus, Error **errp)
+bool remote_io_build(RemoteIOCore *s, uint8_t *desc, uint32_t len,
+                     Error **errp)
+{
+    unsigned i;
+
+    WITH_QEMU_LOCK_GUARD(&s->lock) {
+        g_free(s->desc_bytes);
+        s->desc_bytes = desc;
+        s->desc_len = len;
+        if (!take_description(s, s->bus, errp)) {
+            return false;
+        }
+    }
+    s->num_regions = s->desc.num_regions;
+    for (i = 0; i < s->num_regions; i++) {
+        remote_io_region_init(s, &s->region[i], &s->desc.regions[i]);
+    }
+    return s->build(s, errp);
+}
+
+static bool attach(RemoteIOCore *s, Error **errp)
 {
     int64_t start = remote_io_now_ns();
     RemoteIOAttach a = { };
@@ -332,11 +353,11 @@ static bool attach(RemoteIOCore *s, uint8_t bus, Error **errp)
     }
     WITH_QEMU_LOCK_GUARD(&s->lock) {
         remote_io_start_session_locked(s, &a);
-        s->desc_bytes = a.desc;
-        s->desc_len = a.desc_len;
         remote_io_install_locked(s, conn);
-        ok = take_description(s, bus, errp);
-        if (ok) {
+    }
+    ok = remote_io_build(s, a.desc, a.desc_len, errp);
+    if (ok) {
+        WITH_QEMU_LOCK_GUARD(&s->lock) {
             remote_io_recipes_start_locked(s);
         }
     }
@@ -361,12 +382,21 @@ static bool open_fds(RemoteIOCore *s, Error **errp)
     return remote_io_pace_init(s, errp);
 }
 
-static bool block_migration(RemoteIOCore *s, Error **errp)
+/*
+ * A machine that migrates is awaited: its module is taken until it comes.  All
+ * there is to see now is whether the server can be reached from here.
+ */
+static bool defer(RemoteIOCore *s, Error **errp)
 {
-    error_setg(&s->migration_blocker, "remote-io %s: the state of module "
-               "'%s' is in server %s, which cannot hand it over yet",
-               s->name, s->module, s->server_text);
-    return migrate_add_blocker(&s->migration_blocker, errp) == 0;
+    RemoteIOConn *conn = remote_io_connect(s, s->connect_timeout_ms, errp);
+
+    if (!conn) {
+        return false;
+    }
+    remote_io_conn_free(conn);
+    s->deferred = true;
+    s->frozen = true;
+    return true;
 }
 
 static void at_exit(Notifier *n, void *unused)
@@ -376,23 +406,23 @@ static void at_exit(Notifier *n, void *unused)
     remote_io_stop_thread(s);
 }
 
-bool remote_io_core_realize(RemoteIOCore *s, uint8_t bus, Error **errp)
+bool remote_io_core_realize(RemoteIOCore *s, uint8_t bus,
+                            RemoteIOBuild *build, Error **errp)
 {
-    unsigned i;
+    bool ok;
 
+    s->bus = bus;
+    s->build = build;
     if (!remote_io_check_properties(s, errp)) {
         return false;
     }
     fill_defaults(s);
-    if (!remote_io_share_check(s, errp) || !open_fds(s, errp) ||
-        !block_migration(s, errp) ||
-        !attach(s, bus, errp)) {
+    ok = remote_io_share_check(s, errp) && open_fds(s, errp) &&
+         (runstate_check(RUN_STATE_INMIGRATE) ? defer(s, errp)
+                                              : attach(s, errp));
+    if (!ok) {
         remote_io_core_unrealize(s);
         return false;
-    }
-    s->num_regions = s->desc.num_regions;
-    for (i = 0; i < s->num_regions; i++) {
-        remote_io_region_init(s, &s->region[i], &s->desc.regions[i]);
     }
     s->running = runstate_is_running();
     s->vmstate_change =
@@ -400,6 +430,7 @@ bool remote_io_core_realize(RemoteIOCore *s, uint8_t bus, Error **errp)
     qemu_register_reset(machine_reset, s);
     s->exit.notify = at_exit;
     qemu_add_exit_notifier(&s->exit);
+    remote_io_migrate_start(s);
     remote_io_list_add(s);
     qemu_thread_create(&s->thread, "remote-io", remote_io_thread, s,
                        QEMU_THREAD_JOINABLE);
@@ -473,6 +504,7 @@ static void close_session(RemoteIOCore *s)
 void remote_io_core_unrealize(RemoteIOCore *s)
 {
     remote_io_list_remove(s);
+    remote_io_migrate_stop(s);
     remote_io_share_stop(s);
     if (s->vmstate_change) {
         expel_accesses(s);
@@ -492,7 +524,6 @@ void remote_io_core_unrealize(RemoteIOCore *s)
         s->epfd = -1;
     }
     remote_io_pace_finalize(s);
-    migrate_del_blocker(&s->migration_blocker);
 }
 
 void remote_io_core_init(RemoteIOCore *s, DeviceState *dev)
@@ -516,6 +547,7 @@ void remote_io_core_finalize(RemoteIOCore *s)
     error_free(s->order_error);
     g_free(s->lost_reason);
     g_free(s->gone_reason);
+    g_free(s->call.reason);
     g_free(s->outage_reason);
     g_free(s->desc_bytes);
     g_free(s->name);

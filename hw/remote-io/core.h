@@ -20,6 +20,8 @@
  *   attach.c      detach and attach by command, while the device stays
  *   fit.c         is a module the device that the guest knows?
  *   surprise.c    unplug without asking the guest
+ *   migrate.c     the machine moves to another host: VMState, freezing
+ *   snapshot.c    the module's state, for savevm and loadvm
  *   dma.c         the module's reads and writes of guest memory
  *   recipe.c      what a doorbell takes along
  *   lazy.c        stores that wait for something to travel with
@@ -41,6 +43,8 @@
 #include "hw/irq.h"
 #include "hw/pci/pci.h"
 #include "hw/qdev-core.h"
+#include "migration/misc.h"
+#include "migration/vmstate.h"
 #include "qapi/qapi-types-remote-io.h"
 #include "qemu/event_notifier.h"
 #include "qemu/queue.h"
@@ -193,6 +197,62 @@ typedef struct RemoteIOShare {
     RemoteIOWaiter *waiter;     /* wants to hear of an answer */
 } RemoteIOShare;
 
+/* A question to the module of a machine that stands still; see snapshot.c */
+typedef struct RemoteIOCall {
+    uint32_t tag;               /* of the last one; 0: there was none */
+    uint8_t op;                 /* of the answer */
+    uint8_t status;
+    bool more;
+    uint64_t offset;
+    char *reason;               /* of a refusal */
+    GByteArray *bytes;          /* takes what STATE_SAVE_REPLY brings */
+    RemoteIOWaiter *waiter;     /* who asked, NULL: has given up */
+} RemoteIOCall;
+
+/* What travels of things that have no fixed size */
+typedef struct RemoteIOSavedRecipe {
+    uint32_t len;
+    uint8_t *data;              /* as in RECIPE, index brought up to date */
+} RemoteIOSavedRecipe;
+
+typedef struct RemoteIOSavedOwed {
+    uint8_t op;
+    uint8_t status;
+    uint32_t tag;
+    uint32_t len, done;
+    uint64_t refused_at;
+    uint32_t refused_len;
+    uint8_t *data;
+} RemoteIOSavedOwed;
+
+/*
+ * The device in a stream: filled before it is written and after it is read,
+ * empty otherwise.  What is read is believed by nobody before it was judged.
+ */
+typedef struct RemoteIOSaved {
+    bool valid;                 /* pointers are; false while it is read */
+    bool quiet;                 /* detached by command */
+    bool snapshot;              /* @state, not @session */
+    uint32_t levels, applied;   /* a bit for each line */
+    uint8_t vm_uuid[RIO_UUID_SIZE];
+    uint8_t module[RIO_MAX_STRING + 1];         /* text, as what follows */
+    uint8_t server_id[RIO_MAX_STRING + 1];
+    uint64_t caps;
+    uint32_t max_outstanding, log_limit, next_tag;
+    uint64_t abandoned;
+    uint32_t resets_pending, quiesces;
+    bool reset_owed;
+    uint32_t desc_len, session_len, state_len;
+    uint8_t *desc;              /* encoded description */
+    uint8_t *session;           /* record of our end of it */
+    uint8_t *state;             /* of the module */
+    int32_t num_recipes, num_owed;
+    RemoteIOSavedRecipe *recipes;
+    RemoteIOSavedOwed *owed;
+} RemoteIOSaved;
+
+typedef bool RemoteIOBuild(RemoteIOCore *s, Error **errp);
+
 /* What a command wants of the device's thread; see attach.c */
 typedef enum {
     REMOTE_IO_ORDER_NONE,
@@ -246,7 +306,6 @@ struct RemoteIOCore {
     int run_timer;              /* tells the thread that loads have paused */
     VMChangeStateEntry *vmstate_change;
     Notifier exit;
-    Error *migration_blocker;
 
     /* BQL */
     QLIST_ENTRY(RemoteIOCore) next;     /* list for the monitor */
@@ -262,12 +321,26 @@ struct RemoteIOCore {
 
     /* BQL */
     RemoteIOBell *bell;         /* the doorbell that is being rung */
+    uint8_t bus;                /* RIO_BUS_* */
+    RemoteIOBuild *build;       /* the shell's: map what desc says */
+    bool deferred;              /* not built: the stream will say what it is */
+    bool told_of_migration;     /* the two notifiers are registered */
+    NotifierWithReturn precopy, migration;
+    bool snapshot;              /* it is a snapshot that is being written */
+    char *move_error;           /* why this migration cannot complete */
+    RemoteIOSaved saved;        /* see there */
 
     QemuMutex lock;             /* protects all that follows */
     bool stopping;              /* unplug: no access waits any more */
     bool detaching;             /* the thread shall end; read without lock */
     bool hurry;                 /* ... or is wanted: give up connecting */
     bool quiet;                 /* detached by command: nobody answers */
+    bool frozen;                /* receive and send nothing; see migrate.c */
+    bool migrating;             /* wait a while before parking at a stop */
+    bool resting;               /* the module was stopped for a snapshot */
+    bool fenced;                /* somebody else goes on with the session */
+    uint32_t quiesces;          /* QUIESCE_REPLYs to come */
+    RemoteIOCall call;          /* see there */
     RemoteIOOrder order;        /* the thread carries it out, and clears it */
     Error *order_error;         /* what became of the last one */
 
@@ -350,11 +423,17 @@ void remote_io_core_finalize(RemoteIOCore *s);
 /**
  * remote_io_core_realize: attach to the module
  * @bus: RIO_BUS_*, what the shell is
+ * @build: maps @s->desc and @s->region into the bus
  *
- * Blocks, at most connect-timeout.  After it @s->desc and @s->region are
- * there to be mapped.  Returns: false with *@errp; nothing is left then.
+ * Blocks, at most connect-timeout.  @build is called before this returns or,
+ * when a machine that migrates is received, when the stream has said what the
+ * device is.  Returns: false with *@errp; nothing is left of the core then.
  */
-bool remote_io_core_realize(RemoteIOCore *s, uint8_t bus, Error **errp);
+bool remote_io_core_realize(RemoteIOCore *s, uint8_t bus,
+                            RemoteIOBuild *build, Error **errp);
+/* BQL: a deferred device becomes what @desc says, which is taken over */
+bool remote_io_build(RemoteIOCore *s, uint8_t *desc, uint32_t len,
+                     Error **errp);
 void remote_io_core_unrealize(RemoteIOCore *s);
 void remote_io_core_reset(RemoteIOCore *s);
 void remote_io_send_reset_locked(RemoteIOCore *s);
@@ -473,6 +552,9 @@ RemoteIOConn *remote_io_connect(RemoteIOCore *s, int64_t timeout_ms,
 void remote_io_conn_free(RemoteIOConn *conn);
 bool remote_io_attach(RemoteIOCore *s, RemoteIOConn *conn,
                       RemoteIOAttach *out, int64_t timeout_ms, Error **errp);
+/* Of the machine, or made up; a machine that migrates keeps it */
+void remote_io_vm_uuid(uint8_t *uuid);
+void remote_io_set_vm_uuid(const uint8_t *uuid);
 /* Give back what was attached over @conn, and end it; @why is for its log */
 void remote_io_give_back(RemoteIOConn *conn, const RemoteIOAttach *a,
                          const char *why);
@@ -511,9 +593,31 @@ void remote_io_vm_state_change(void *opaque, bool running, RunState state);
 
 /* attach.c: the thread carries out s->order; lock is dropped inside */
 void remote_io_obey_locked(RemoteIOCore *s);
-/* @a was answered: s->session is that session, of which the caller frees the
-   one before */
+/* @a was answered: s->session is that session; the caller frees the last */
 void remote_io_start_session_locked(RemoteIOCore *s, const RemoteIOAttach *a);
+
+/*
+ * migrate.c: BQL.  @running: the machine starts to run.  The two descriptions
+ * go into the shell's: @known first, it makes the device what it is.
+ */
+void remote_io_migrate_start(RemoteIOCore *s);
+void remote_io_migrate_stop(RemoteIOCore *s);
+void remote_io_migrate_running(RemoteIOCore *s);
+void remote_io_saved_clear(RemoteIOCore *s);
+extern const VMStateDescription vmstate_remote_io_known;
+extern const VMStateDescription vmstate_remote_io_core;
+
+/*
+ * snapshot.c: BQL, the machine has stopped.  @take stops the module and puts
+ * its state into s->saved; @end lets it go on.  @put gives it a state.
+ */
+bool remote_io_snapshot_take(RemoteIOCore *s, Error **errp);
+void remote_io_snapshot_end(RemoteIOCore *s);
+bool remote_io_snapshot_put(RemoteIOCore *s, const uint8_t *data,
+                            uint32_t len, Error **errp);
+/* An answer came.  Returns: NULL, or why the server must not send it */
+const char *remote_io_state_reply_locked(RemoteIOCore *s,
+                                         const RioMessage *m);
 
 /* fit.c: what of @d differs from what the guest knows; NULL: nothing does */
 char *remote_io_difference(const RioDescription *known,
@@ -541,6 +645,10 @@ const char *remote_io_dma_write_locked(RemoteIOCore *s, const RioMessage *m);
  */
 bool remote_io_dma_submit_locked(RemoteIOCore *s);
 void remote_io_dma_forget_locked(RemoteIOCore *s);
+/* To and from a stream; what is loaded is judged */
+void remote_io_dma_save_locked(RemoteIOCore *s, RemoteIOSaved *v);
+bool remote_io_dma_load_locked(RemoteIOCore *s, const RemoteIOSaved *v,
+                               Error **errp);
 void remote_io_dma_init(RemoteIOCore *s);
 void remote_io_dma_finalize(RemoteIOCore *s);
 /*
@@ -554,6 +662,9 @@ bool remote_io_dma_fetch(RemoteIOCore *s, uint64_t addr, void *buf,
 bool remote_io_recipe_locked(RemoteIOCore *s, const RioMessage *m);
 void remote_io_recipes_start_locked(RemoteIOCore *s);
 void remote_io_recipes_forget_locked(RemoteIOCore *s);
+void remote_io_recipes_save_locked(RemoteIOCore *s, RemoteIOSaved *v);
+bool remote_io_recipes_load_locked(RemoteIOCore *s, const RemoteIOSaved *v,
+                                   Error **errp);
 void remote_io_recipes_finalize(RemoteIOCore *s);
 /*
  * BQL held: the posted store @w, with what a recipe wants to come along.

@@ -181,10 +181,19 @@ static const char *deliver(RemoteIOCore *s, const RioMessage *m)
                "the device did not agree on such";
     case RIO_OP_RESET_REPLY:
         return reset_reply(s);
+    case RIO_OP_QUIESCE_REPLY:
+    case RIO_OP_STATE_SAVE_REPLY:
+    case RIO_OP_STATE_LOAD_REPLY:
+        return remote_io_state_reply_locked(s, m);
     case RIO_OP_ACK:
         return NULL;
     case RIO_OP_SESSION_GONE:
-        s->gone = true;
+        if (m->status == RIO_STATUS_STALE_EPOCH &&
+            m->epoch < rio_session_epoch(s->session)) {
+            return NULL;
+        }
+        s->fenced = m->status == RIO_STATUS_STALE_EPOCH;
+        s->gone = !s->fenced;
         g_free(s->gone_reason);
         s->gone_reason = g_strdup_printf("the server ended the session (%s%s"
                                          "%s)", rio_status_text(m->status),
@@ -294,6 +303,7 @@ void remote_io_dispatch_locked(RemoteIOCore *s)
                     err.text);
         remote_io_conn_lost_locked(s, err.text);
     } else if (!conn->dead && r == RIO_NEXT_CLOSED) {
+        s->fenced = err.status == RIO_STATUS_STALE_EPOCH;
         remote_io_conn_lost_locked(s, err.text);
     }
     if (!conn->dead) {

@@ -15,6 +15,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "qemu/rcu.h"
 #include "exec/address-spaces.h"
@@ -148,7 +149,7 @@ static void end(RemoteIOCore *s, bool ok, const RioMessage *m)
     s->dma.busy = false;
     rio_session_release(s->session, m->length);
     s->stats.dma_bytes += ok ? m->dma.total : 0;
-    if (!s->conn || s->detaching) {
+    if (!s->conn || s->detaching || s->frozen) {
         qemu_cond_broadcast(&s->idle);
         remote_io_kick(s);      /* the thread had to wait for us */
     }
@@ -249,6 +250,13 @@ static void pop_owed_locked(RemoteIOCore *s)
     s->dma.num_owed--;
     s->dma.owed_bytes -= o->len;
     g_free(o);
+}
+
+static void forget_owed_locked(RemoteIOCore *s)
+{
+    while (!QSIMPLEQ_EMPTY(&s->dma.owed)) {
+        pop_owed_locked(s);
+    }
 }
 
 bool remote_io_dma_submit_locked(RemoteIOCore *s)
@@ -400,6 +408,63 @@ const char *remote_io_dma_write_locked(RemoteIOCore *s, const RioMessage *m)
     return reply_locked(s, &o, NULL);
 }
 
+/* ---- migration --------------------------------------------------------- */
+
+void remote_io_dma_save_locked(RemoteIOCore *s, RemoteIOSaved *v)
+{
+    RemoteIOOwed *o;
+
+    v->owed = g_new0(RemoteIOSavedOwed, s->dma.num_owed);
+    QSIMPLEQ_FOREACH(o, &s->dma.owed, next) {
+        v->owed[v->num_owed++] = (RemoteIOSavedOwed) {
+            .op = o->op,
+            .status = o->status,
+            .tag = o->tag,
+            .len = o->len,
+            .done = o->done,
+            .refused_at = o->refused_at,
+            .refused_len = o->refused_len,
+            .data = g_memdup2(o->data, o->len),
+        };
+    }
+}
+
+bool remote_io_dma_load_locked(RemoteIOCore *s, const RemoteIOSaved *v,
+                               Error **errp)
+{
+    RemoteIOOwed *o;
+    int i;
+
+    forget_owed_locked(s);
+    for (i = 0; i < v->num_owed; i++) {
+        const RemoteIOSavedOwed *from = &v->owed[i];
+
+        if ((from->op != RIO_OP_DMA_READ_REPLY &&
+             from->op != RIO_OP_DMA_WRITE_REPLY) || from->done > from->len ||
+            (from->status != RIO_STATUS_OK &&
+             from->status != RIO_STATUS_DMA) ||
+            s->dma.owed_bytes + from->len > RIO_MAX_DMA_BYTES) {
+            error_setg(errp, "saved reply %d to the module's DMA is bad", i);
+            return false;
+        }
+        o = g_malloc0(sizeof(*o) + from->len);
+        o->op = from->op;
+        o->status = from->status;
+        o->tag = from->tag;
+        o->len = from->len;
+        o->done = from->done;
+        o->refused_at = from->refused_at;
+        o->refused_len = from->refused_len;
+        if (from->len) {
+            memcpy(o->data, from->data, from->len);
+        }
+        QSIMPLEQ_INSERT_TAIL(&s->dma.owed, o, next);
+        s->dma.num_owed++;
+        s->dma.owed_bytes += o->len;
+    }
+    return true;
+}
+
 /* ---- life -------------------------------------------------------------- */
 
 void remote_io_dma_init(RemoteIOCore *s)
@@ -409,9 +474,7 @@ void remote_io_dma_init(RemoteIOCore *s)
 
 void remote_io_dma_forget_locked(RemoteIOCore *s)
 {
-    while (!QSIMPLEQ_EMPTY(&s->dma.owed)) {
-        pop_owed_locked(s);
-    }
+    forget_owed_locked(s);
     memset(s->dma.failed, 0, sizeof(s->dma.failed));
 }
 

@@ -14,6 +14,7 @@
 #include "hw/isa/isa.h"
 #include "hw/qdev-properties.h"
 #include "hw/resettable.h"
+#include "migration/vmstate.h"
 #include "qemu/module.h"
 #include "hw/remote-io/remote-io.h"
 #include "core.h"
@@ -143,25 +144,45 @@ static void remote_io_isa_map(RemoteIOISAState *s)
     }
 }
 
+/* Also called when the stream of a machine that migrates has come so far */
+static bool remote_io_isa_build(RemoteIOCore *core, Error **errp)
+{
+    RemoteIOISAState *s = REMOTE_IO_ISA(core->dev);
+
+    if (!remote_io_isa_check(s, errp)) {
+        return false;
+    }
+    if (s->core.desc.lines) {
+        s->core.irq.lines[0] = isa_get_irq(ISA_DEVICE(s),
+                                           remote_io_isa_irq(s));
+    }
+    remote_io_isa_map(s);
+    return true;
+}
+
 static void remote_io_isa_realize(DeviceState *dev, Error **errp)
 {
     RemoteIOISAState *s = REMOTE_IO_ISA(dev);
     static unsigned next_uid = ISA_FIRST_UID;
 
-    if (!remote_io_core_realize(&s->core, RIO_BUS_ISA, errp)) {
-        return;
+    if (remote_io_core_realize(&s->core, RIO_BUS_ISA, remote_io_isa_build,
+                               errp)) {
+        s->uid = next_uid++;
     }
-    if (!remote_io_isa_check(s, errp)) {
-        remote_io_core_unrealize(&s->core);
-        return;
-    }
-    if (s->core.desc.lines) {
-        s->core.irq.lines[0] = isa_get_irq(ISA_DEVICE(dev),
-                                           remote_io_isa_irq(s));
-    }
-    s->uid = next_uid++;
-    remote_io_isa_map(s);
 }
+
+static const VMStateDescription vmstate_remote_io_isa = {
+    .name = "remote-io-isa",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (const VMStateField[]) {
+        VMSTATE_STRUCT(core, RemoteIOISAState, 1, vmstate_remote_io_known,
+                       RemoteIOCore),
+        VMSTATE_STRUCT(core, RemoteIOISAState, 1, vmstate_remote_io_core,
+                       RemoteIOCore),
+        VMSTATE_END_OF_LIST()
+    },
+};
 
 static void remote_io_isa_unrealize(DeviceState *dev)
 {
@@ -171,7 +192,9 @@ static void remote_io_isa_unrealize(DeviceState *dev)
     for (i = 0; i < s->core.num_regions; i++) {
         MemoryRegion *mr = &s->core.region[i].mr;
 
-        memory_region_del_subregion(mr->container, mr);
+        if (mr->container) {
+            memory_region_del_subregion(mr->container, mr);
+        }
     }
     remote_io_core_unrealize(&s->core);
 }
@@ -259,6 +282,7 @@ static void remote_io_isa_class_init(ObjectClass *klass, void *data)
     dc->realize = remote_io_isa_realize;
     dc->unrealize = remote_io_isa_unrealize;
     device_class_set_props(dc, remote_io_isa_properties);
+    dc->vmsd = &vmstate_remote_io_isa;
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     rc->phases.hold = remote_io_isa_reset_hold;
     adevc->build_dev_aml = remote_io_isa_build_aml;

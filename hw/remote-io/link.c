@@ -38,7 +38,8 @@ void remote_io_arm_locked(RemoteIOCore *s)
 {
     struct epoll_event ev = { };
     int op;
-    bool thread_reads = !s->busy && (!s->leader || s->leader == s);
+    bool thread_reads = !s->busy && !s->frozen &&
+                        (!s->leader || s->leader == s);
 
     if (!s->conn || s->conn->dead) {
         return;

@@ -177,6 +177,9 @@ void remote_io_vm_state_change(void *opaque, bool running, RunState state)
     RemoteIOCore *s = opaque;
     RemoteIOWaiter *w;
 
+    if (running) {
+        remote_io_migrate_running(s);
+    }
     QEMU_LOCK_GUARD(&s->lock);
     s->running = running;
     if (!running) {
@@ -186,6 +189,10 @@ void remote_io_vm_state_change(void *opaque, bool running, RunState state)
     QTAILQ_FOREACH(w, &s->waiters, next) {
         w->since_ns = remote_io_now_ns();
         w->overdue = false;
+    }
+    if (s->fenced) {
+        s->fenced = false;      /* the operator wants it to go on here */
+        remote_io_kick(s);
     }
     if (s->state_lost) {
         remote_io_accept_loss_locked(s);

@@ -143,14 +143,13 @@ static void remote_io_pci_exit(PCIDevice *pci)
     }
 }
 
-static void remote_io_pci_realize(PCIDevice *pci, Error **errp)
+/* Also called when the stream of a machine that migrates has come so far */
+static bool remote_io_pci_build(RemoteIOCore *core, Error **errp)
 {
+    PCIDevice *pci = core->pci;
     RemoteIOPCIState *s = REMOTE_IO_PCI(pci);
     unsigned i;
 
-    if (!remote_io_core_realize(&s->core, RIO_BUS_PCI, errp)) {
-        return;
-    }
     remote_io_pci_identify(pci, &s->core.desc);
     for (i = 0; i < s->core.num_regions; i++) {
         remote_io_pci_map(pci, &s->core.region[i]);
@@ -158,11 +157,35 @@ static void remote_io_pci_realize(PCIDevice *pci, Error **errp)
     if (pci_bus_is_express(pci_get_bus(pci)) &&
         pcie_endpoint_cap_init(pci, 0) < 0) {
         error_setg(errp, "no room for the PCI Express capability");
-        remote_io_pci_exit(pci);
-    } else if (!remote_io_pci_init_interrupts(s, errp)) {
+        return false;
+    }
+    return remote_io_pci_init_interrupts(s, errp);
+}
+
+static void remote_io_pci_realize(PCIDevice *pci, Error **errp)
+{
+    RemoteIOPCIState *s = REMOTE_IO_PCI(pci);
+
+    if (!remote_io_core_realize(&s->core, RIO_BUS_PCI, remote_io_pci_build,
+                                errp)) {
         remote_io_pci_exit(pci);
     }
 }
+
+static const VMStateDescription vmstate_remote_io_pci = {
+    .name = "remote-io-pci",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (const VMStateField[]) {
+        VMSTATE_STRUCT(core, RemoteIOPCIState, 1, vmstate_remote_io_known,
+                       RemoteIOCore),
+        VMSTATE_PCI_DEVICE(parent_obj, RemoteIOPCIState),
+        VMSTATE_MSIX(parent_obj, RemoteIOPCIState),
+        VMSTATE_STRUCT(core, RemoteIOPCIState, 1, vmstate_remote_io_core,
+                       RemoteIOCore),
+        VMSTATE_END_OF_LIST()
+    },
+};
 
 /* The guest may have enabled messages, which silences the line */
 static void remote_io_pci_config_write(PCIDevice *pci, uint32_t addr,
@@ -212,6 +235,7 @@ static void remote_io_pci_class_init(ObjectClass *klass, void *data)
 
     dc->desc = "device in a remote-io-server";
     device_class_set_props(dc, remote_io_pci_properties);
+    dc->vmsd = &vmstate_remote_io_pci;
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     rc->phases.hold = remote_io_pci_reset_hold;
     pc->realize = remote_io_pci_realize;

@@ -14,6 +14,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qemu/bswap.h"
 #include "core.h"
 #include "trace.h"
@@ -157,6 +158,67 @@ void remote_io_recipes_forget_locked(RemoteIOCore *s)
     for (i = 0; s->recipes && i < RIO_MAX_RECIPES; i++) {
         free_slot(s, i);
     }
+}
+
+/* The inverse of parse() */
+static uint8_t *put(const Recipe *r, unsigned slot)
+{
+    uint8_t *p = g_malloc0(FIXED + r->steps * STEP);
+    unsigned i;
+
+    stw_le_p(p, slot);
+    p[2] = r->region;
+    p[3] = r->lazy ? RIO_RECIPE_LAZY : RIO_RECIPE_RING;
+    stq_le_p(p + 8, r->doorbell);
+    stq_le_p(p + 16, r->base);
+    stl_le_p(p + 24, r->entries);
+    stl_le_p(p + 28, r->entry_size);
+    stl_le_p(p + 32, r->index);
+    stl_le_p(p + 36, r->index_mask);
+    stq_le_p(p + 40, r->index_address);
+    p[48] = r->index_size;
+    p[49] = r->steps;
+    stw_le_p(p + 50, r->max_entries);
+    stl_le_p(p + 52, r->max_bytes);
+    for (i = 0; i < r->steps; i++) {
+        memcpy(p + FIXED + i * STEP, r->step[i], STEP);
+    }
+    return p;
+}
+
+void remote_io_recipes_save_locked(RemoteIOCore *s, RemoteIOSaved *v)
+{
+    RemoteIORecipes *t = s->recipes;
+    unsigned i;
+
+    v->recipes = g_new0(RemoteIOSavedRecipe, s->num_recipes);
+    for (i = 0; t && i < t->last; i++) {
+        if (t->slot[i]) {
+            v->recipes[v->num_recipes++] = (RemoteIOSavedRecipe) {
+                .len = FIXED + t->slot[i]->steps * STEP,
+                .data = put(t->slot[i], i),
+            };
+        }
+    }
+}
+
+bool remote_io_recipes_load_locked(RemoteIOCore *s, const RemoteIOSaved *v,
+                                   Error **errp)
+{
+    RioError err;
+    int i;
+
+    remote_io_recipes_forget_locked(s);
+    for (i = 0; i < v->num_recipes; i++) {
+        if (!rio_recipe_check(v->recipes[i].data, v->recipes[i].len, &err)) {
+            error_setg(errp, "saved recipe %d: %s", i, err.text);
+            return false;
+        }
+        if (s->use_recipes) {
+            set_slot(s, v->recipes[i].data);
+        }
+    }
+    return true;
 }
 
 void remote_io_recipes_finalize(RemoteIOCore *s)

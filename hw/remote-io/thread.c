@@ -110,6 +110,9 @@ static void resign(RemoteIOCore *s)
     RemoteIOWaiter *w;
 
     qatomic_set(&s->leader, NULL);
+    if (s->frozen) {
+        qemu_cond_broadcast(&s->idle);
+    }
     QTAILQ_FOREACH(w, &s->waiters, next) {
         if (!w->done && !w->parked) {
             remote_io_wake_locked(w);
@@ -187,12 +190,12 @@ static void receive_locked(RemoteIOCore *s)
     RemoteIOConn *conn = s->conn;
     int i;
 
-    if (!conn || s->leader || s->busy) {
+    if (!conn || s->leader || s->busy || s->frozen) {
         return;
     }
     conn->refs++;
     qatomic_set(&s->leader, s);
-    for (i = 0; i < 64 && !conn->dead; i++) {
+    for (i = 0; i < 64 && !conn->dead && !s->frozen; i++) {
         if (!remote_io_receive_locked(s, conn, 0)) {
             break;
         }
@@ -223,8 +226,8 @@ static int64_t keep_alive_locked(RemoteIOCore *s)
     int64_t next_ms;
 
     if (!s->conn) {
-        return s->dma.busy || s->quiet ? INT64_MAX      /* it kicks us */
-                                       : s->retry_ns;
+        return s->dma.busy || s->quiet || s->fenced
+               ? INT64_MAX : s->retry_ns;       /* whoever ends it kicks us */
     }
     if (!rio_link_tick(s->conn->link, now_ms(), &next_ms, &err)) {
         remote_io_conn_lost_locked(s, err.text);
@@ -241,8 +244,11 @@ static int64_t work(RemoteIOCore *s)
 {
     int64_t next;
 
+    if (s->frozen) {
+        return INT64_MAX;       /* thawing kicks us */
+    }
     receive_locked(s);
-    if (!s->conn && !s->quiet && !s->dma.busy &&
+    if (!s->conn && !s->quiet && !s->fenced && !s->dma.busy &&
         remote_io_now_ns() >= s->retry_ns) {
         reconnect(s);
     }
@@ -290,10 +296,16 @@ void remote_io_leave_locked(RemoteIOCore *s, const char *why)
     }
     remote_io_lazy_drop_locked(s);
     conn = s->conn;
+    if (conn && s->frozen) {
+        /* The session is another's by now, perhaps: it is not ours to end */
+        remote_io_conn_lost_locked(s, why);
+        return;
+    }
     if (!conn) {
         return;
     }
     conn->refs++;
+    remote_io_lazy_submit_locked(s);
     qatomic_set(&s->leader, s);
     m.ids = *rio_session_ids(s->session);
     m.epoch = rio_session_epoch(s->session);
