@@ -10,14 +10,13 @@ import select
 import socket
 import struct
 import threading
-import time
 
 from riotest import Skip
 from riowire import HEADER, Message
 
 _ALL = 0x0003
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
-_SO_RCVBUFFORCE = 33
+_SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 33, 35
 _OUTGOING = 4
 
 
@@ -55,9 +54,11 @@ class Capture:
     def _drain(self):
         try:
             while True:
-                data, address = self._socket.recvfrom(1 << 18)
+                data, extra, _, address = self._socket.recvmsg(
+                    1 << 18, socket.CMSG_SPACE(16))
                 if self._both or address[2] != _OUTGOING:
-                    self.packets.append((time.time(), data))
+                    seconds, ns = struct.unpack('qq', extra[0][2])
+                    self.packets.append((seconds + ns / 1e9, data))
         except BlockingIOError:
             pass
 
@@ -115,6 +116,8 @@ def _send_packet_socket(channel, host, interface):
                 made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 64 << 20)
             except PermissionError:
                 made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
+            # When it was sent, not when we came to see it
+            made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             made.bind((interface, _ALL))
             socket.send_fds(channel, [b'ok'], [made.fileno()])
     except OSError as error:
