@@ -68,7 +68,8 @@ static void test_reads_send_lists_only(void)
 static void test_recipes_go_with_their_queue(void)
 {
     Nv *nv = nv_start("");
-    const RioRecipe *r = &nv->h->mem->recipes[1];
+    const RioRecipe *r = &nv->h->mem->recipes[2];
+    const RioRecipe *lazy = &nv->h->mem->recipes[3];
 
     g_assert_cmpuint(nv->h->mem->recipes[0].num_rules, ==, 0);
     g_assert_cmpuint(nv->h->mem->recipes[0].entries, ==, 32);
@@ -76,8 +77,11 @@ static void test_recipes_go_with_their_queue(void)
     g_assert_cmphex(r->offset, ==, NV_SQ_DOORBELL(1));
     g_assert_cmphex(r->ring, ==, nv->q[1].sq);
     g_assert_cmpuint(r->max_data, >=, 128 * 1024);
+    g_assert_cmpuint(lazy->entries, ==, 0);
+    g_assert_cmphex(lazy->offset, ==, NV_SQ_DOORBELL(1) + 4);
     nv_admin(nv, 0x00, 1, 0);
     g_assert_cmpuint(r->entries, ==, 0);
+    g_assert_cmphex(lazy->offset, ==, NV_SQ_DOORBELL(1) + 4);
     g_assert_cmphex(nv_create(nv, 1, 64, 1), !=, 0);    /* CQ is still there */
     nv_disable(nv);
     g_assert_cmpuint(nv->h->mem->recipes[0].entries, ==, 0);
