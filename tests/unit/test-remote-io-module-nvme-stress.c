@@ -8,6 +8,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "remote-io-module-state.h"
 #include "remote-io-nvme-driver.h"
 
 #define SLOTS           48      /* commands in flight at most */
@@ -33,6 +34,8 @@ typedef struct Load {
     GRand *rand;
     Slot slot[SLOTS];
     unsigned submitted, completed, resets;
+    unsigned move_percent;      /* of the steps of its tasks */
+    unsigned moves;
     bool dirty[QUEUES + 1];     /* entries put, not rung */
 } Load;
 
@@ -136,10 +139,32 @@ static void take(Load *l, unsigned q)
     }
 }
 
+/*
+ * To another server, or back to what it is: a state is saved at this very
+ * moment, in the middle of whatever is under way, and loaded.
+ */
+static void move(Load *l)
+{
+    if (g_rand_boolean(l->rand)) {
+        l->nv->h = fake_move(l->nv->h, "drive=d0,queues=3");
+    } else {
+        g_autoptr(GByteArray) saved = fake_save(l->nv->h);
+        g_autofree char *why = fake_load(l->nv->h, saved->data, saved->len);
+
+        g_assert_cmpstr(why, ==, NULL);
+        fake_settle(l->nv->h);
+    }
+    l->moves++;
+}
+
 static void release(Load *l)
 {
-    unsigned held = fake_held(l->nv->h, FAKE_CALL_NONE);
+    unsigned held;
 
+    if (g_rand_int_range(l->rand, 0, 100) < l->move_percent) {
+        move(l);
+    }
+    held = fake_held(l->nv->h, FAKE_CALL_NONE);
     if (held) {
         fake_release_nth(l->nv->h, g_rand_int_range(l->rand, 0, held));
     }
@@ -181,13 +206,14 @@ static void settle_slots(Load *l)
 
 static void reset_controller(Load *l)
 {
-    FakeHost *h = l->nv->h;
+    FakeHost *h;
 
     nv_disable(l->nv);
-    while (fake_read(h, NV_CSTS, 4) & NV_RDY) {
-        g_assert_cmpuint(fake_held(h, FAKE_CALL_NONE), >, 0);
+    while (fake_read(l->nv->h, NV_CSTS, 4) & NV_RDY) {
+        g_assert_cmpuint(fake_held(l->nv->h, FAKE_CALL_NONE), >, 0);
         release(l);
     }
+    h = l->nv->h;
     /* From here on the host may use its memory for something else */
     h->mem->frozen = true;
     g_assert_cmpuint(fake_held(h, FAKE_CALL_NONE), ==, 0);
@@ -328,6 +354,33 @@ static void test_reset_at_any_moment(void)
         load_end(&l);
         g_assert_cmpuint(l.resets, >, 5);
         g_assert_cmpuint(l.completed, >, 100);
+    }
+}
+
+/*
+ * The state is saved at any moment and loaded, in another instance or in the
+ * one that it is of.  Still every command completes, once, with the right
+ * data, and a reset is one.
+ */
+static void test_move_at_any_moment(void)
+{
+    uint32_t seed;
+
+    for (seed = 200; seed < 215; seed++) {
+        Load l = { .move_percent = seed % 5 ? 3 : 30 };
+        bool resets = seed & 1;
+        unsigned i;
+
+        load_start(&l, seed);
+        for (i = 0; i < 5000; i++) {
+            load_step(&l, resets);
+        }
+        load_end(&l);
+        g_assert_cmpuint(l.moves, >, 30);
+        g_assert_cmpuint(l.completed, >, 30);
+        if (!resets) {
+            g_assert_cmpuint(l.completed, ==, l.submitted);
+        }
     }
 }
 
@@ -507,6 +560,8 @@ int main(int argc, char **argv)
     g_test_add_func("/nvme/stress/any-order", test_any_order);
     g_test_add_func("/nvme/stress/reset-at-any-moment",
                     test_reset_at_any_moment);
+    g_test_add_func("/nvme/stress/move-at-any-moment",
+                    test_move_at_any_moment);
     g_test_add_func("/nvme/stress/more-commands-than-room",
                     test_more_commands_than_room);
     g_test_add_func("/nvme/stress/more-bytes-than-room",

@@ -48,12 +48,17 @@ static NvmeCq *nvme_cq_find(NvmeCtrl *n, uint32_t id)
     return id && id <= n->queues ? n->cqs[id] : NULL;
 }
 
-/* A queue made after Doorbell Buffer Config starts from 0 in memory too */
-static void nvme_shadow_start(NvmeCtrl *n, unsigned id, bool cq)
+/*
+ * Task.  A queue made after Doorbell Buffer Config starts from 0 in memory
+ * too.  Before it is made: from there to the end of the command nothing waits,
+ * so that a command that is carried out again finds no queue of its own.
+ */
+static uint16_t nvme_shadow_start(NvmeCmd *cmd, unsigned id, bool cq)
 {
-    if (nvme_shadowed(n, id)) {
-        nvme_shadow_index(n, id, cq, 0);
+    if (nvme_shadowed(cmd->n, id)) {
+        nvme_shadow_index(cmd->n, id, cq, 0);
     }
+    return nvme_live(cmd) ? 0 : NVME_SC_ABORT_REQUESTED;
 }
 
 static uint16_t nvme_create_cq(NvmeCmd *cmd)
@@ -71,9 +76,15 @@ static uint16_t nvme_create_cq(NvmeCmd *cmd)
     if (vector > n->queues) {
         return nvme_fail_at(cmd, NVME_SQE_CDW11 + 2, NVME_SC_INVALID_VECTOR);
     }
+    status = nvme_shadow_start(cmd, id, true);
+    if (status) {
+        return status;
+    }
+    if (nvme_cq_find(n, id)) {
+        return nvme_fail_at(cmd, NVME_SQE_CDW10, NVME_SC_INVALID_QID);
+    }
     nvme_cq_new(n, id, nvme_get64(cmd->sqe + NVME_SQE_PRP1),
                 (nvme_cdw(cmd, 10) >> 16) + 1, nvme_cdw(cmd, 11) & 2, vector);
-    nvme_shadow_start(n, id, true);
     return 0;
 }
 
@@ -82,14 +93,21 @@ static uint16_t nvme_create_sq(NvmeCmd *cmd)
     NvmeCtrl *n = cmd->n;
     uint32_t id = nvme_cdw(cmd, 10) & 0xffff;
     uint32_t cqid = nvme_cdw(cmd, 11) >> 16;
-    NvmeCq *cq = nvme_cq_find(n, cqid);
+    NvmeCq *cq;
     uint16_t status = nvme_create_check(cmd, nvme_sq_find(n, id),
                                         NVME_CC_IOSQES(n->cc) ==
                                         NVME_SQE_SHIFT);
 
+    if (!status) {
+        status = nvme_shadow_start(cmd, id, false);
+    }
     if (status) {
         return status;
     }
+    if (nvme_sq_find(n, id)) {
+        return nvme_fail_at(cmd, NVME_SQE_CDW10, NVME_SC_INVALID_QID);
+    }
+    cq = nvme_cq_find(n, cqid);
     if (!cq) {
         /* Not one that could be, or one that is not */
         return nvme_fail_at(cmd, NVME_SQE_CDW11 + 2,
@@ -98,7 +116,6 @@ static uint16_t nvme_create_sq(NvmeCmd *cmd)
     }
     nvme_sq_new(n, id, nvme_get64(cmd->sqe + NVME_SQE_PRP1),
                 (nvme_cdw(cmd, 10) >> 16) + 1, cq);
-    nvme_shadow_start(n, id, false);
     return 0;
 }
 

@@ -116,12 +116,14 @@ static void nvme_cq_post(NvmeCtrl *n, NvmeCq *cq, NvmeCmd *cmd)
 {
     uint64_t at = cq->base + (uint64_t)cq->tail * NVME_CQE_SIZE;
     uint8_t cqe[NVME_CQE_SIZE] = { 0 };
+    int ret;
 
     nvme_put32(cqe + NVME_CQE_RESULT, cmd->result);
     nvme_put16(cqe + NVME_CQE_SQHD, cmd->sq->head);
     nvme_put16(cqe + NVME_CQE_SQID, cmd->sq->id);
     memcpy(cqe + NVME_CQE_CID, cmd->sqe + NVME_SQE_CID, 2);
     nvme_put16(cqe + NVME_CQE_STATUS, cmd->status << 1 | cq->phase);
+    cq->posting++;
     if (++cq->tail == cq->entries) {
         cq->tail = 0;
         cq->phase = !cq->phase;
@@ -130,8 +132,10 @@ static void nvme_cq_post(NvmeCtrl *n, NvmeCq *cq, NvmeCmd *cmd)
         /* The pin must fall when the host has read on: be rung then */
         nvme_shadow_index(n, cq->id, true, cq->head);
     }
-    if (!rio_dma_write(n->dev, n->client, at, cqe, sizeof(cqe)) &&
-        nvme_live(cmd)) {
+    ret = rio_dma_write(n->dev, n->client, at, cqe, sizeof(cqe));
+    /* From here until the command is freed nothing waits, see state.c */
+    cq->posting--;
+    if (!ret && nvme_live(cmd)) {
         nvme_cq_notify(n, cq);
     }
 }

@@ -142,7 +142,6 @@ static void nvme_shutdown_task(RioDevice *dev, void *s, void *arg)
     unsigned shutdown;
     int ret;
 
-    (void)arg;
     do {
         shutdown = n->shutdowns;
         ret = rio_block_flush(dev, n->blk);
@@ -150,6 +149,10 @@ static void nvme_shutdown_task(RioDevice *dev, void *s, void *arg)
             rio_log(dev, RIO_LOG_ERROR, "flush at shutdown failed: %s",
                     g_strerror(-ret));
             n->unsaid = 0;
+        }
+        if (n->life != GPOINTER_TO_UINT(arg)) {
+            nvme_task_end(n);   /* a state was loaded, which starts another */
+            return;
         }
     } while (shutdown != n->shutdowns && nvme_shutting_down(n));
     if (nvme_shutting_down(n)) {
@@ -160,6 +163,11 @@ static void nvme_shutdown_task(RioDevice *dev, void *s, void *arg)
     nvme_task_end(n);
 }
 
+static void nvme_shutdown_start(NvmeCtrl *n)
+{
+    nvme_task_start(n, nvme_shutdown_task, GUINT_TO_POINTER(n->life));
+}
+
 static void nvme_shutdown(NvmeCtrl *n)
 {
     n->shutdowns++;
@@ -167,8 +175,17 @@ static void nvme_shutdown(NvmeCtrl *n)
     n->csts |= NVME_CSTS_SHST_BUSY;
     if (!n->shutdown_task) {
         n->shutdown_task = true;
-        nvme_task_start(n, nvme_shutdown_task, NULL);
+        nvme_shutdown_start(n);
     }
+}
+
+void nvme_ctrl_go(NvmeCtrl *n)
+{
+    n->shutdown_task = nvme_shutting_down(n);
+    if (n->shutdown_task) {
+        nvme_shutdown_start(n);
+    }
+    nvme_settle(n);
 }
 
 void nvme_cc_write(NvmeCtrl *n, uint32_t value)

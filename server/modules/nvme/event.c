@@ -15,17 +15,22 @@
 /* Task.  Complete parked requests with events that are to be told */
 static void nvme_events_tell(NvmeCtrl *n)
 {
+    unsigned life = n->life;
     unsigned type;
 
     for (type = 0; type < NVME_EVENT_TYPES && n->num_events; type++) {
         NvmeCmd *cmd;
 
+        if (n->life != life) {
+            break;              /* a state was loaded, which starts another */
+        }
         if (!n->event_pending[type] || n->event_masked[type]) {
             continue;
         }
         n->event_pending[type] = false;
         n->event_masked[type] = true;
         cmd = n->events[--n->num_events];
+        cmd->parked = false;
         cmd->result = n->event_result[type];
         nvme_complete(cmd, NVME_SC_SUCCESS);
     }
@@ -33,10 +38,31 @@ static void nvme_events_tell(NvmeCtrl *n)
 
 static void nvme_event_task(RioDevice *dev, void *s, void *arg)
 {
+    NvmeCtrl *n = s;
+
     (void)dev;
-    (void)arg;
-    nvme_events_tell(s);
-    nvme_task_end(s);
+    if (n->life == GPOINTER_TO_UINT(arg)) {
+        nvme_events_tell(n);
+    }
+    nvme_task_end(n);
+}
+
+static void nvme_event_start(NvmeCtrl *n)
+{
+    nvme_task_start(n, nvme_event_task, GUINT_TO_POINTER(n->life));
+}
+
+void nvme_event_park(NvmeCmd *cmd)
+{
+    cmd->parked = true;
+    cmd->n->events[cmd->n->num_events++] = cmd;
+}
+
+void nvme_events_go(NvmeCtrl *n)
+{
+    if (n->num_events) {
+        nvme_event_start(n);
+    }
 }
 
 uint16_t nvme_event_request(NvmeCmd *cmd)
@@ -46,7 +72,7 @@ uint16_t nvme_event_request(NvmeCmd *cmd)
     if (n->num_events == NVME_MAX_EVENTS) {
         return nvme_fail(NVME_SC_AER_LIMIT);
     }
-    n->events[n->num_events++] = cmd;
+    nvme_event_park(cmd);
     nvme_events_tell(n);
     return NVME_NO_COMPLETION;
 }
@@ -59,7 +85,7 @@ void nvme_event(NvmeCtrl *n, unsigned type, unsigned info, unsigned log)
     n->event_pending[type] = true;
     n->event_result[type] = type | info << 8 | log << 16;
     if (n->num_events) {
-        nvme_task_start(n, nvme_event_task, NULL);
+        nvme_event_start(n);
     }
 }
 
@@ -77,6 +103,7 @@ NvmeCmd *nvme_event_take(NvmeCtrl *n, unsigned cid)
 
         if (nvme_get16(cmd->sqe + NVME_SQE_CID) == cid) {
             n->events[i] = n->events[--n->num_events];
+            cmd->parked = false;
             return cmd;
         }
     }

@@ -155,12 +155,14 @@ static uint16_t nvme_get_cache(NvmeCmd *cmd, bool defaults, uint32_t *v)
 static uint16_t nvme_set_cache(NvmeCmd *cmd, uint32_t v)
 {
     NvmeCtrl *n = cmd->n;
-    bool was = n->write_cache;
     int ret = 0;
 
     n->write_cache = v & 1;
-    if (was && !n->write_cache) {
-        /* What was cached until now must not be left behind */
+    if (!n->write_cache) {
+        /*
+         * What was cached until now must not be left behind.  It may have
+         * been off already because this command is carried out again.
+         */
         ret = rio_block_flush(n->dev, n->blk);
     }
     return ret < 0 ? NVME_SC_INTERNAL : 0;

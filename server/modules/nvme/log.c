@@ -197,6 +197,7 @@ static void nvme_log_seen(NvmeCmd *cmd, uint8_t id)
         nvme_event_clear(cmd->n, NVME_EVENT_SMART);
         break;
     case NVME_LOG_CHANGED_NS:
+        cmd->took_change = cmd->n->namespace_changed;
         cmd->n->namespace_changed = false;
         nvme_event_clear(cmd->n, NVME_EVENT_NOTICE);
         break;

@@ -264,13 +264,8 @@ static void nvme_disk_update(NvmeCtrl *n)
     n->blocks = n->disk.length >> n->block_shift;
 }
 
-static void nvme_resized(RioDevice *dev, void *s)
+void nvme_disk_changed(NvmeCtrl *n, uint64_t before)
 {
-    NvmeCtrl *n = s;
-    uint64_t before = n->blocks;
-
-    (void)dev;
-    nvme_disk_update(n);
     if (n->blocks != before) {
         n->namespace_changed = true;
         if (n->event_config & NVME_EVENTS_NAMESPACE) {
@@ -278,6 +273,16 @@ static void nvme_resized(RioDevice *dev, void *s)
                        NVME_LOG_CHANGED_NS);
         }
     }
+}
+
+static void nvme_resized(RioDevice *dev, void *s)
+{
+    NvmeCtrl *n = s;
+    uint64_t before = n->blocks;
+
+    (void)dev;
+    nvme_disk_update(n);
+    nvme_disk_changed(n, before);
 }
 
 static const RioBlockOps nvme_block_ops = {
@@ -374,6 +379,7 @@ static RioModule nvme_module = {
     .read = nvme_read,
     .write = nvme_write,
     .reset = nvme_reset,
+    .state = &nvme_state,
 };
 
 RIO_REGISTER_MODULE(nvme, nvme_module)

@@ -15,6 +15,7 @@
  *   identify.c, feature.c, log.c, event.c     the others
  *   data.c      PRPs and SGLs to segments, transfers
  *   cq.c        posts completions, interrupts
+ *   state.c     all of it saved and loaded, at any time
  *
  * Everything runs in the instance's home thread, so there are no locks.  A
  * task loses control only in a host call marked "task"; after each of them
@@ -75,6 +76,7 @@ typedef struct NvmeCq {
     uint64_t base;
     uint32_t entries;
     uint32_t head, tail;
+    uint32_t posting;           /* entries before @tail not in memory yet */
     unsigned users;             /* submission queues in the table */
     GQueue held;                /* NvmeCmd: done, but the queue was full */
 } NvmeCq;
@@ -107,6 +109,10 @@ typedef struct NvmeMap {
 struct NvmeCmd {
     NvmeCtrl *n;
     NvmeSq *sq;
+    NvmeCmd *prev, *next;       /* NvmeCtrl.first */
+    bool done;                  /* carried out; the completion is missing */
+    bool parked;                /* in NvmeCtrl.events */
+    bool took_change;           /* its log has told of a change */
     uint32_t cost;              /* what it counts in NvmeCtrl.buffers */
     uint32_t result;            /* DW0 of the completion */
     uint16_t status;
@@ -144,6 +150,8 @@ struct NvmeCtrl {
     uint32_t cc, csts, aqa, intms;
     uint64_t asq, acq;
 
+    unsigned life;              /* grows when a state is loaded */
+
     /* Reset and shutdown, see ctrl.c */
     unsigned tasks;             /* that have not returned */
     bool resetting;             /* CSTS.RDY goes to 0 when they have */
@@ -153,7 +161,8 @@ struct NvmeCtrl {
     /* Queues by id; 0 is the admin queue */
     NvmeSq *sqs[NVME_MAX_QUEUES + 1];
     NvmeCq *cqs[NVME_MAX_QUEUES + 1];
-    unsigned commands;          /* in flight, parked events not counted */
+    NvmeCmd *first, *last;      /* all there are, in the order of fetch */
+    unsigned commands;          /* how many of them */
     uint32_t buffers;           /* sum of their costs */
     unsigned starved;           /* queues that wait for either */
     unsigned turn;              /* which of them is first */
@@ -275,6 +284,9 @@ void nvme_cc_write(NvmeCtrl *n, uint32_t value);
 /* Back to power-on state at once: system reset, function reset, detach */
 void nvme_ctrl_reset(NvmeCtrl *n);
 
+/* A state was loaded: finish the reset or the shutdown that was under way */
+void nvme_ctrl_go(NvmeCtrl *n);
+
 /*
  * May the operator be told of an error now?  Not of each of a million.  Who
  * does says how many were not told (unsaid), and begins to count again.
@@ -320,6 +332,16 @@ uint16_t nvme_sq_delete(NvmeCmd *cmd, NvmeSq *sq);
 
 /* There are entries up to @tail.  Returns: false when that cannot be */
 bool nvme_sq_doorbell(NvmeCtrl *n, NvmeSq *sq, uint32_t tail);
+
+/* A command that was fetched; @cost of nvme_io_cost() */
+NvmeCmd *nvme_cmd_new(NvmeCtrl *n, NvmeSq *sq, const uint8_t *sqe,
+                      uint32_t cost);
+
+/* Task.  Carry @cmd out, or post what is missing of it */
+void nvme_cmd_resume(NvmeCmd *cmd);
+
+/* A state was loaded: fetch what is new */
+void nvme_sqs_go(NvmeCtrl *n);
 
 /* Task.  Complete @cmd with @status and free it */
 void nvme_complete(NvmeCmd *cmd, uint16_t status);
@@ -378,8 +400,14 @@ uint8_t nvme_warnings(const NvmeCtrl *n);
 
 /* ---- event.c: asynchronous events ------------------------------------- */
 
-/* Park the event request @cmd */
+/* Task.  Park the event request @cmd, and tell what is to be told */
 uint16_t nvme_event_request(NvmeCmd *cmd);
+
+/* The first half of it alone; there is room */
+void nvme_event_park(NvmeCmd *cmd);
+
+/* A state was loaded: tell what is to be told */
+void nvme_events_go(NvmeCtrl *n);
 
 /* Something happened; tell the host when it listens.  From anywhere */
 void nvme_event(NvmeCtrl *n, unsigned type, unsigned info, unsigned log);
@@ -392,6 +420,15 @@ NvmeCmd *nvme_event_take(NvmeCtrl *n, unsigned cid);
 
 /* Drop parked requests and what is pending */
 void nvme_events_reset(NvmeCtrl *n);
+
+/* ---- nvme.c: the disk -------------------------------------------------- */
+
+/* It had @before blocks when the guest last looked */
+void nvme_disk_changed(NvmeCtrl *n, uint64_t before);
+
+/* ---- state.c ----------------------------------------------------------- */
+
+extern const RioModuleState nvme_state;
 
 /* ---- data.c: PRP and SGL ---------------------------------------------- */
 

@@ -24,8 +24,8 @@ static void nvme_sq_unref(NvmeSq *sq)
     }
 }
 
-static NvmeCmd *nvme_cmd_new(NvmeCtrl *n, NvmeSq *sq, const uint8_t *sqe,
-                             uint32_t cost)
+NvmeCmd *nvme_cmd_new(NvmeCtrl *n, NvmeSq *sq, const uint8_t *sqe,
+                      uint32_t cost)
 {
     NvmeCmd *cmd = g_new0(NvmeCmd, 1);
 
@@ -34,6 +34,9 @@ static NvmeCmd *nvme_cmd_new(NvmeCtrl *n, NvmeSq *sq, const uint8_t *sqe,
     cmd->cost = cost;
     cmd->parameter = 0xffff;
     memcpy(cmd->sqe, sqe, NVME_SQE_SIZE);
+    cmd->prev = n->last;
+    *(n->last ? &n->last->next : &n->first) = cmd;
+    n->last = cmd;
     sq->refs++;
     sq->inflight++;
     n->commands++;
@@ -43,8 +46,12 @@ static NvmeCmd *nvme_cmd_new(NvmeCtrl *n, NvmeSq *sq, const uint8_t *sqe,
 
 void nvme_cmd_free(NvmeCmd *cmd)
 {
-    cmd->n->commands--;
-    cmd->n->buffers -= cmd->cost;
+    NvmeCtrl *n = cmd->n;
+
+    *(cmd->prev ? &cmd->prev->next : &n->first) = cmd->next;
+    *(cmd->next ? &cmd->next->prev : &n->last) = cmd->prev;
+    n->commands--;
+    n->buffers -= cmd->cost;
     cmd->sq->inflight--;
     nvme_sq_unref(cmd->sq);
     g_free(cmd);
@@ -79,6 +86,7 @@ void nvme_complete(NvmeCmd *cmd, uint16_t status)
         return;
     }
     cmd->status = status;
+    cmd->done = true;
     if (status) {
         nvme_log_error(cmd);
     }
@@ -91,6 +99,17 @@ static void nvme_cmd_run(NvmeCmd *cmd)
 
     if (status != NVME_NO_COMPLETION) {
         nvme_complete(cmd, status);
+    }
+}
+
+void nvme_cmd_resume(NvmeCmd *cmd)
+{
+    if (!nvme_live(cmd)) {
+        nvme_cmd_end(cmd);
+    } else if (cmd->done) {
+        nvme_cq_complete(cmd);
+    } else {
+        nvme_cmd_run(cmd);
     }
 }
 
@@ -249,6 +268,23 @@ static void nvme_wake_starved(NvmeCtrl *n)
             sq->starved = false;
             n->starved--;
             nvme_sq_fetch_start(n, sq);
+        }
+    }
+}
+
+void nvme_sqs_go(NvmeCtrl *n)
+{
+    unsigned i;
+
+    for (i = 0; i <= n->queues; i++) {
+        NvmeSq *sq = n->sqs[i];
+
+        if (sq) {
+            /* Memory may be ahead of what was seen of it */
+            sq->rung = nvme_shadowed(n, i);
+            if (sq->rung || sq->head != sq->tail) {
+                nvme_sq_fetch_start(n, sq);
+            }
         }
     }
 }
