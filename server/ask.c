@@ -3,12 +3,13 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * ATTACH, RESUME and ROUTE_TRACE.  When the way is not known, one next hop
- * after another is asked; a refusal that only says "not here" leads to the
- * next one, anything else is the answer.
+ * ATTACH, RESUME and ROUTE_TRACE.  One next hop after another is asked, those
+ * first that the directory names; a refusal that only says "not here" leads to
+ * the next one, anything else is the answer.
  */
 
 #include "qemu/osdep.h"
+#include "directory.h"
 #include "forward.h"
 #include "trace.h"
 
@@ -22,8 +23,10 @@ struct RiodAsk {
     bool sent;                  /* to @peer, as number @tag */
     uint32_t tag;
     RiodPeer *peer;             /* that is asked now */
-    bool only;                  /* no other peer may be asked */
+    GPtrArray *candidates;      /* RiodPeer, to be asked in turn ... */
+    guint next;                 /* ... this one next */
     RiodRoute *route;           /* RESUME of one that is known */
+    RioString module;           /* RESUME: that it was with, or "" */
     RioError err;               /* the answer when all have refused */
     QTAILQ_ENTRY(RiodAsk) node;
 };
@@ -42,6 +45,9 @@ static void ask_free(RiodAsk *ask)
         num_asks--;
     }
     riod_connection_unref(ask->from);
+    if (ask->candidates) {
+        g_ptr_array_unref(ask->candidates);
+    }
     g_free(ask->records);
     g_free(ask);
 }
@@ -273,23 +279,29 @@ static void ask_send(RiodAsk *ask)
     riod_connection_send_locked(to);
 }
 
+/* A session that is not known is maybe at the server whose number it has */
+static GPtrArray *find_candidates(RiodAsk *ask)
+{
+    const RioMessage *m = &ask->m;
+
+    if (m->op == RIO_OP_RESUME) {
+        return riod_directory_candidates(ask->module, "", m->ids.server);
+    }
+    return riod_directory_candidates(m->op == RIO_OP_ATTACH ?
+                                     m->attach.module : m->trace.module,
+                                     wanted_server(ask), 0);
+}
+
 static RiodPeer *next_candidate(RiodAsk *ask)
 {
-    RiodPeer *named;
-
-    if (ask->only) {
-        return NULL;
-    }
     if (ask->route) {
-        ask->only = true;
-        return ask->route->peer;
+        return ask->next++ ? NULL : ask->route->peer;
     }
-    named = ask->peer ? NULL : riod_peer_find(wanted_server(ask));
-    if (named) {
-        ask->only = true;
-        return named;
+    if (!ask->candidates) {
+        ask->candidates = find_candidates(ask);
     }
-    return riod_peer_next(ask->peer);
+    return ask->next < ask->candidates->len ?
+           ask->candidates->pdata[ask->next++] : NULL;
 }
 
 /* It is done before the route hears of it, which may be the end of it */
@@ -368,6 +380,18 @@ static bool check_attach(const RiodAsk *ask, RioError *err)
     return ok;
 }
 
+static RiodRoute *find_route(RiodAsk *ask)
+{
+    RiodRoute *r = riod_route_find(ask->m.resume.token);
+
+    if (r && riod_route_orphaned(r)) {
+        memcpy(ask->module, r->module, sizeof(ask->module));
+        riod_route_drop(r);
+        r = NULL;
+    }
+    return r;
+}
+
 static bool ask_check(RiodAsk *ask, RioError *err)
 {
     unsigned most = rio_link_peer_role(ask->from->link) == RIO_ROLE_CLIENT ?
@@ -389,7 +413,7 @@ static bool ask_check(RiodAsk *ask, RioError *err)
         return check_attach(ask, err);
     }
     if (ask->m.op == RIO_OP_RESUME) {
-        ask->route = riod_route_find(ask->m.resume.token);
+        ask->route = find_route(ask);
         return !ask->route ||
                riod_route_resume(ask->route, ask->from, &ask->m, err);
     }

@@ -32,6 +32,19 @@ void riod_tables_unlock(void)
     qemu_mutex_unlock(&tables_lock);
 }
 
+uint32_t riod_config_number(const char *name)
+{
+    g_autofree uint8_t *digest = NULL;
+    size_t len = 0;
+    uint32_t number = 0;
+
+    if (qcrypto_hash_bytes(QCRYPTO_HASH_ALGO_SHA256, name, strlen(name),
+                           &digest, &len, NULL) == 0) {
+        memcpy(&number, digest, sizeof(number));
+    }
+    return number & INT32_MAX ?: 1;
+}
+
 /*
  * The name decides: a server that comes back under its name, on this host or
  * another, is the same server to those who route to it.

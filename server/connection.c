@@ -11,6 +11,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/main-loop.h"
+#include "directory.h"
 #include "filter.h"
 #include "forward.h"
 #include "trace.h"
@@ -482,6 +483,17 @@ static bool conn_is_held(RiodConnection *conn)
     return true;
 }
 
+/* The handshake is over: a forwarder may want to know of our modules */
+static void conn_met(RiodConnection *conn)
+{
+    QEMU_LOCK_GUARD(&conn->lock);
+    if (rio_link_state(conn->link) == RIO_LINK_READY &&
+        rio_link_caps(conn->link) & RIO_CAP_ANNOUNCE &&
+        riod_connection_is_forwarder(conn)) {
+        riod_announce_subscribe_locked(conn);
+    }
+}
+
 static void conn_ready(void *opaque)
 {
     RiodConnection *conn = opaque;
@@ -509,6 +521,9 @@ static void conn_ready(void *opaque)
         if (conn->next_hop && conn->tick_state == RIO_LINK_HELLO &&
             rio_link_state(conn->link) == RIO_LINK_READY) {
             riod_peer_ready(conn);
+        }
+        if (!conn->next_hop && conn->tick_state == RIO_LINK_HELLO) {
+            conn_met(conn);
         }
         conn->tick_state = rio_link_state(conn->link);
         conn_rearm_tick(conn);
@@ -735,6 +750,7 @@ static void conn_close(RiodConnection *conn)
     trace_riod_connection_close(conn->number, conn->rx_error ?
                                 error_get_pretty(conn->rx_error) : "");
     conn_unwatch(conn);
+    riod_announce_unsubscribe(conn);
     if (conn->forwards) {
         conn_lose_routes(conn);
     }

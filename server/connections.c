@@ -74,9 +74,10 @@ static RioLink *conn_new_link(RiodConnection *conn, const RioTransport *t,
                                               : RIO_ROLE_SERVER,
         .name = riod_config.server_name,
         .software = "remote-io-server " QEMU_FULL_VERSION,
-        .caps = client ? RIOD_FORWARD_CAPS : RIO_CAP_RESUME | RIO_CAP_DMA |
-                RIO_CAP_RECIPES | RIO_CAP_LONG | RIO_CAP_LAZY |
-                RIO_CAP_ROUTE | RIO_CAP_STATE |
+        .caps = client ? RIOD_FORWARD_CAPS | RIO_CAP_ANNOUNCE :
+                RIO_CAP_RESUME | RIO_CAP_DMA | RIO_CAP_RECIPES |
+                RIO_CAP_LONG | RIO_CAP_LAZY | RIO_CAP_ROUTE |
+                RIO_CAP_STATE | RIO_CAP_ANNOUNCE |
                 (files ? RIO_CAP_SHM : 0),
         .server_id = riod_config.server_id,
         .watch = &riod_connection_watch,

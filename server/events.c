@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "server/qapi/qapi-events-remote-io-server.h"
 #include "internal.h"
+#include "trace.h"
 
 void riod_event_attached(RiodSession *s)
 {
@@ -18,4 +19,26 @@ void riod_event_detached(RiodSession *s)
 {
     qapi_event_send_remote_io_client_detached(s->inst->id, s->client->name,
                                               s->vm->name, s->device);
+}
+
+void riod_event_server(const char *server, const char *source, bool found)
+{
+    trace_riod_directory_server(source, server, found);
+    if (found) {
+        qapi_event_send_remote_io_server_found(server, source);
+    } else {
+        qapi_event_send_remote_io_server_gone(server, source);
+    }
+}
+
+void riod_event_directory(const char *source, const char *trouble,
+                          unsigned modules)
+{
+    qapi_event_send_remote_io_directory_changed(source, modules, trouble);
+}
+
+void riod_event_taken(const char *source, const char *address)
+{
+    qapi_event_send_remote_io_server_id_taken(riod_config.server_name,
+                                              source, address);
 }

@@ -36,18 +36,29 @@ typedef struct RiodAsk RiodAsk;
 
 /* ------------------------------------------------------------- peer.c */
 
-/* A next hop; those that --peer names, in that order */
+/*
+ * A next hop: those that --peer names, in that order, then those that were
+ * found in a directory, when they are needed for the first time.  The former
+ * are for ever.  One of the latter is connected to while somebody needs it,
+ * and ends when nobody does and no directory names it.
+ */
 struct RiodPeer {
     /* Constant */
     char *id;                   /* server id that it must have */
-    SocketAddress *addr;
-    char *text;                 /* @addr, for messages */
+    bool found;                 /* in a directory */
 
     /* Home only */
     RiodConnection *conn;       /* past its handshake, or NULL */
-    unsigned routes;            /* over it */
+    unsigned links;             /* connections, @conn included */
+    unsigned users;             /* routes over it, and asks that may use it */
+    bool listed;                /* a directory names it */
+    bool over;                  /* @found, and to be freed by its thread */
+    bool trying;                /* the thread has been told to connect */
+    char *text;                 /* where it is, for messages */
     uint64_t connects;
     char *trouble;              /* why there is no @conn, for people */
+    GHashTable *heard;          /* what it announces, see announced.h; NULL:
+                                   nothing yet */
 
     /* The thread that connects */
     QemuThread thread;
@@ -55,10 +66,11 @@ struct RiodPeer {
     bool stop;                  /* atomic; also cancels a connect */
     QemuMutex lock;
     QemuCond cond;
+    char **addresses;           /* @lock: in the short form, best first */
     bool wanted;                /* @lock: make a connection */
     bool hurry;                 /* @lock: do not wait before */
 
-    QTAILQ_ENTRY(RiodPeer) node;        /* constant after the start */
+    QTAILQ_ENTRY(RiodPeer) node;
 };
 
 /* Main loop, before the start.  @args: id, addr; false with *@errp */
@@ -68,12 +80,25 @@ bool riod_peer_add(const QDict *args, Error **errp);
 void riod_peers_start(void);
 void riod_peers_stop(void);
 
-/* Any thread */
+/* Any thread: is this a forwarder, with peers or a directory? */
 bool riod_peers_exist(void);
 
 /* Home.  By name; the one after @peer, or the first for NULL; or NULL */
 RiodPeer *riod_peer_find(const char *id);
 RiodPeer *riod_peer_next(RiodPeer *peer);
+
+/*
+ * Home.  The server @id, which a directory says is at @addresses; makes a peer
+ * if there is none.  One of --peer stays where that option says.
+ */
+RiodPeer *riod_peer_found(const char *id, char **addresses);
+
+/* Home.  No directory names @peer any more */
+void riod_peer_gone(RiodPeer *peer);
+
+/* Home.  Whoever holds one has it stay, and be connected again when lost */
+RiodPeer *riod_peer_ref(RiodPeer *peer);
+void riod_peer_unref(RiodPeer *peer);
 
 /* Home.  Somebody waits for a connection: try now */
 void riod_peer_hurry(RiodPeer *peer);
@@ -159,6 +184,15 @@ bool riod_route_check_vm(const RiodClient *client, const RioMessage *attach,
 
 /* Those that @token names, or NULL */
 RiodRoute *riod_route_find(const uint8_t *token);
+
+/*
+ * Its server has left the directory and cannot be reached, and another one has
+ * the module now: what is left is to ask that one
+ */
+bool riod_route_orphaned(const RiodRoute *r);
+
+/* Forget it, without a word to anybody */
+void riod_route_drop(RiodRoute *r);
 
 /* @conn wants to go on with @r; false with *@err when it may not */
 bool riod_route_resume(RiodRoute *r, RiodConnection *conn,

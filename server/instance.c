@@ -9,6 +9,7 @@
 #include "qapi/error.h"
 #include "qemu/id.h"
 #include "qobject/qdict.h"
+#include "directory.h"
 #include "filter.h"
 #include "irqvm.h"
 #include "trace.h"
@@ -271,6 +272,7 @@ static bool instance_open(RiodInstance *inst, const char *irq_vm,
     QTAILQ_INSERT_TAIL(&instances, inst, node);
     riod_tables_unlock();
     trace_riod_instance_open(inst->id, inst->type->name, inst->number);
+    riod_directory_modules_changed();
     return true;
 }
 
@@ -338,6 +340,7 @@ static void instance_close(RiodInstance *inst)
     ending = inst;
     QTAILQ_REMOVE(&instances, inst, node);
     riod_tables_unlock();
+    riod_directory_modules_changed();
     riod_chars_stop(inst);
     instance_end(inst, close_in_home);
     riod_tables_lock();

@@ -133,6 +133,9 @@ typedef struct RiodConfig {
 
 extern RiodConfig riod_config;
 
+/* The number on the wire of a server called @name */
+uint32_t riod_config_number(const char *name);
+
 /* Fill in what no option gave: name from the host, uuid from the machine */
 void riod_config_complete(void);
 
@@ -288,6 +291,7 @@ struct RiodConnection {
     RiodLabel *relayed;         /* whose message is to be forwarded */
     bool forwards;              /* it is in the default home, and stays */
     bool flushing;              /* in the list of riod_routes_flush() */
+    bool listens;               /* home only: it is told of modules */
     unsigned asks;              /* default home only: without an answer */
     unsigned queued;            /* messages under way to other homes */
     bool paused;                /* not read until @queued falls */
@@ -802,6 +806,16 @@ void riod_monitor_init(void);
 /* Home: QMP events */
 void riod_event_attached(RiodSession *s);
 void riod_event_detached(RiodSession *s);
+
+/* Home: a server was found in, or is gone from, what @source says */
+void riod_event_server(const char *server, const char *source, bool found);
+
+/* Home: what @source says has changed; @trouble: it cannot be asked */
+void riod_event_directory(const char *source, const char *trouble,
+                          unsigned modules);
+
+/* Any thread: another server has our id in @source, at @address */
+void riod_event_taken(const char *source, const char *address);
 
 /* Lock of the server's tables */
 void riod_tables_lock(void);

@@ -17,6 +17,7 @@
 #include "server/qapi/qapi-commands.h"
 #include "server/qapi/qapi-init-commands.h"
 
+#include "directory.h"
 #include "filter.h"
 #include "forward.h"
 #include "irqvm.h"
@@ -207,7 +208,60 @@ RemoteIOFilterList *qmp_query_remote_io_filters(Error **errp)
     return list;
 }
 
+static void riod_monitor_source(const RiodSourceInfo *info, void *opaque)
+{
+    RemoteIODirectorySourceList ***tail = opaque;
+    RemoteIODirectorySource *out = g_new0(RemoteIODirectorySource, 1);
+
+    out->directory = g_strdup(info->text);
+    out->trouble = g_strdup(info->trouble);
+    out->has_registered = info->registers;
+    out->registered = info->registered;
+    QAPI_LIST_APPEND(*tail, out);
+}
+
+static void riod_monitor_known(const RiodKnown *known, void *opaque)
+{
+    RemoteIOKnownModuleList ***tail = opaque;
+    RemoteIOKnownModule *out = g_new0(RemoteIOKnownModule, 1);
+    strList **addresses = &out->addresses;
+
+    out->server = g_strdup(known->server);
+    out->module = g_strdup(known->module);
+    out->directory = g_strdup(known->source);
+    out->peer = g_strdup(known->peer);
+    out->distance = known->distance;
+    out->has_addresses = known->addresses;
+    for (char **text = known->addresses; text && *text; text++) {
+        QAPI_LIST_APPEND(addresses, g_strdup(*text));
+    }
+    QAPI_LIST_APPEND(*tail, out);
+}
+
+static void riod_monitor_directory(void *opaque)
+{
+    RemoteIODirectory *out = opaque;
+    RemoteIODirectorySourceList **sources = &out->sources;
+    RemoteIOKnownModuleList **known = &out->known;
+
+    riod_sources_foreach(riod_monitor_source, &sources);
+    riod_directory_foreach(riod_monitor_known, &known);
+}
+
+RemoteIODirectory *qmp_query_remote_io_directory(Error **errp)
+{
+    RemoteIODirectory *out = g_new0(RemoteIODirectory, 1);
+
+    riod_home_call(riod_home_default(), riod_monitor_directory, out);
+    return out;
+}
+
 /* ------------------------------------------------------------ changes */
+
+void qmp_remote_io_directory_reload(Error **errp)
+{
+    riod_directory_reload(errp);
+}
 
 /* A member of the command as the text that --module would have had */
 static char *riod_monitor_text(const char *key, QObject *value, Error **errp)

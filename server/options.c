@@ -31,13 +31,16 @@
 #include "system/os-posix.h"
 #include "trace/control.h"
 
+#include "directory.h"
 #include "filter.h"
 #include "forward.h"
 
 enum {
-    OPTION_BLOCKDEV = 256,
+    OPTION_ADVERTISE = 256,
+    OPTION_BLOCKDEV,
     OPTION_CHARDEV,
     OPTION_DAEMONIZE,
+    OPTION_DIRECTORY,
     OPTION_EXIT_WITH_PARENT,
     OPTION_FILTER,
     OPTION_GATEWAY,
@@ -54,9 +57,11 @@ enum {
 };
 
 static const struct option riod_options[] = {
+    { "advertise", required_argument, NULL, OPTION_ADVERTISE },
     { "blockdev", required_argument, NULL, OPTION_BLOCKDEV },
     { "chardev", required_argument, NULL, OPTION_CHARDEV },
     { "daemonize", no_argument, NULL, OPTION_DAEMONIZE },
+    { "directory", required_argument, NULL, OPTION_DIRECTORY },
     { "exit-with-parent", no_argument, NULL, OPTION_EXIT_WITH_PARENT },
     { "filter", required_argument, NULL, OPTION_FILTER },
     { "gateway", no_argument, NULL, OPTION_GATEWAY },
@@ -111,6 +116,11 @@ static const char riod_help[] =
 "  --peer id=NAME,addr=ADDRESS\n"
 "                         forward what concerns modules that are not here to\n"
 "                         the server NAME; repeatable, asked in this order\n"
+"  --directory file:PATH | etcd:URL[,prefix=P][,ttl=SECONDS]\n"
+"                         find servers in a file or in etcd, and keep this\n"
+"                         one in etcd; repeatable\n"
+"  --advertise ADDRESS    where others reach this server, if not where it\n"
+"                         listens; repeatable\n"
 "  --gateway              be the gateway of this host's virtual machines: one\n"
 "                         connection to each peer, and no modules;\n"
 "                         --server-id then is the name of this host\n"
@@ -417,11 +427,17 @@ static void riod_option_trace(const char *text)
 static void riod_option_make(int c)
 {
     switch (c) {
+    case OPTION_ADVERTISE:
+        riod_directory_advertise(optarg, &error_fatal);
+        break;
     case OPTION_BLOCKDEV:
         riod_option_blockdev(optarg);
         break;
     case OPTION_CHARDEV:
         riod_option_chardev(optarg);
+        break;
+    case OPTION_DIRECTORY:
+        riod_directory_add(optarg, &error_fatal);
         break;
     case OPTION_FILTER:
         riod_option_filter(optarg);
@@ -490,7 +506,8 @@ void riod_options_make(int argc, char **argv)
     if (riod_config.gateway && (hosts || !riod_peers_exist())) {
         error_report("--gateway: a gateway has peers and no modules: put "
                      "%s", hosts ? "the modules into a server of their own"
-                                 : "--peer id=NAME,addr=ADDRESS");
+                                 : "--peer id=NAME,addr=ADDRESS, or "
+                                   "--directory");
         exit(EXIT_FAILURE);
     }
     if (!listens) {

@@ -26,6 +26,7 @@
 #include "system/runstate.h"
 #include "trace/control.h"
 
+#include "directory.h"
 #include "filter.h"
 #include "forward.h"
 
@@ -101,6 +102,7 @@ static void bring_up(void)
 
 static void close_routes(void *opaque)
 {
+    riod_announce_stop();
     riod_routes_close_all();
 }
 
@@ -108,6 +110,7 @@ static void take_down(void)
 {
     riod_homes_watch();
     riod_listen_close();
+    riod_directories_stop();
     riod_peers_stop();
     riod_connections_shutdown();
     riod_journal_leave();
@@ -159,6 +162,7 @@ int main(int argc, char **argv)
     }
     riod_journal_say_left();
     riod_peers_start();
+    riod_directories_start(&error_fatal);
     riod_listen_start();
     os_setup_post();
 

@@ -10,7 +10,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "forward.h"
+#include "directory.h"
 #include "trace.h"
 
 /* Sessions of all clients that go over this process */
@@ -190,7 +190,7 @@ static void route_free(RiodRoute *r)
     leave(&r->down_conn, &r->down, r->down_queue);
     QTAILQ_REMOVE(&routes, r, node);
     g_hash_table_remove(by_token, r->token);
-    r->peer->routes--;
+    riod_peer_unref(r->peer);
     timer_free(r->lease);
     rio_session_free(r->up_queue);
     rio_session_free(r->down_queue);
@@ -257,7 +257,7 @@ static RiodRoute *route_new(RiodPeer *peer, RiodClient *client,
     if (!by_token) {
         by_token = g_hash_table_new(token_hash, token_equal);
     }
-    r->peer = peer;
+    r->peer = riod_peer_ref(peer);
     r->client = client;
     r->log_limit = log_limit;
     memcpy(r->token, token, RIO_TOKEN_SIZE);
@@ -267,7 +267,6 @@ static RiodRoute *route_new(RiodPeer *peer, RiodClient *client,
     r->down_queue = rio_session_new_relay(down, log_limit + RIOD_QUEUE_SLACK);
     g_hash_table_insert(by_token, r->token, r);
     QTAILQ_INSERT_TAIL(&routes, r, node);
-    peer->routes++;
     route_lost(r);
     return r;
 }
@@ -397,6 +396,17 @@ static void leave_old(RiodRoute *r, RiodConnection *conn)
         }
     }
     riod_connection_unref(old);
+}
+
+bool riod_route_orphaned(const RiodRoute *r)
+{
+    return !r->down_conn && r->peer->found && !r->peer->listed &&
+           !r->peer->conn && riod_directory_names(r->module);
+}
+
+void riod_route_drop(RiodRoute *r)
+{
+    route_free(r);
 }
 
 bool riod_route_resume(RiodRoute *r, RiodConnection *conn,

@@ -94,7 +94,7 @@ class Wire:
 
     def __init__(self, address, client='tester', client_uuid=None, hello=True,
                  timeout=60, keepalive_ms=60000, caps=CAP_RESUME,
-                 max_message=135168):
+                 max_message=135168, role=1):
         kind, _, rest = address.partition(':') \
             if isinstance(address, str) else ('', '', '')
         if not kind:
@@ -114,6 +114,7 @@ class Wire:
         self.keepalive_ms = keepalive_ms
         self.caps = caps
         self.max_message = max_message
+        self.role = role
         self.data = b''
         self.frames = 0
         self.sessions = []
@@ -196,7 +197,7 @@ class Wire:
 
     def hello_body(self, **other):
         f = {'magic': MAGIC, 'low': 1, 'high': 1, 'caps': self.caps,
-             'max_message': self.max_message, 'role': 1}
+             'max_message': self.max_message, 'role': self.role}
         f.update(other)
         return struct.pack('<IHHQIIBxxx', f['magic'], f['low'], f['high'],
                            f['caps'], f['max_message'], self.keepalive_ms,
