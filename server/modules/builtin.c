@@ -12,6 +12,7 @@
 const RioModule *rio_module_counter_init(void);
 const RioModule *rio_module_demo_init(void);
 const RioModule *rio_module_doorbell_init(void);
+const RioModule *rio_module_hwrng_init(void);
 const RioModule *rio_module_null_init(void);
 const RioModule *rio_module_nvme_init(void);
 const RioModule *rio_module_uart16550_init(void);
@@ -20,6 +21,7 @@ const RiodModuleInit riod_builtin_modules[] = {
     rio_module_counter_init,
     rio_module_demo_init,
     rio_module_doorbell_init,
+    rio_module_hwrng_init,
     rio_module_null_init,
     rio_module_nvme_init,
     rio_module_uart16550_init,
