@@ -46,6 +46,9 @@ struct RioChar {
     bool posted;                /* @deliver is on its way */
     RiodRing out;
     uint32_t out_fenced;        /* of these, not committed */
+    uint64_t out_gone;          /* bytes that the chardev took ... */
+    uint64_t out_saved;         /* ... when @out was saved last */
+    uint64_t *out_live;         /* a copy that outlives us, or NULL */
     bool out_full;              /* the module was refused bytes */
     bool tell_writable;
     RioCharLine line;
@@ -230,6 +233,10 @@ static void riod_char_written(RioChar *chr, size_t n)
 {
     QEMU_LOCK_GUARD(&chr->lock);
     riod_ring_drop(&chr->out, n);
+    chr->out_gone += n;
+    if (chr->out_live) {
+        qatomic_set(chr->out_live, chr->out_gone);
+    }
     if (chr->out_full) {
         chr->out_full = false;
         chr->tell_writable = true;
@@ -288,6 +295,56 @@ size_t riod_char_write(RioChar *chr, const uint8_t *buf, size_t len)
         qemu_bh_schedule(chr->bh);
     }
     return n;
+}
+
+void riod_chars_follow(RiodInstance *inst, uint64_t *live, unsigned n)
+{
+    RioChar *chr;
+
+    QLIST_FOREACH(chr, &inst->chars, node) {
+        QEMU_LOCK_GUARD(&chr->lock);
+        chr->out_live = live && n ? live : NULL;
+        if (chr->out_live) {
+            qatomic_set(chr->out_live, chr->out_gone);
+            live++;
+            n--;
+        }
+    }
+}
+
+unsigned riod_chars_saved(RiodInstance *inst, uint64_t *saved, unsigned n)
+{
+    unsigned i = 0;
+    RioChar *chr;
+
+    QLIST_FOREACH(chr, &inst->chars, node) {
+        QEMU_LOCK_GUARD(&chr->lock);
+        if (i < n) {
+            saved[i++] = chr->out_saved;
+        }
+    }
+    return i;
+}
+
+void riod_chars_skip(RiodInstance *inst, const uint64_t *saved,
+                     const uint64_t *live, unsigned n)
+{
+    RioChar *chr;
+    uint64_t gone;
+
+    QLIST_FOREACH(chr, &inst->chars, node) {
+        QEMU_LOCK_GUARD(&chr->lock);
+        if (!n--) {
+            return;
+        }
+        gone = *live - *saved;
+        if (gone <= chr->out.used) {
+            riod_ring_drop(&chr->out, gone);
+            chr->out_gone = *live;
+        }
+        live++;
+        saved++;
+    }
 }
 
 void riod_chars_commit(RiodInstance *inst)
@@ -565,6 +622,7 @@ static uint8_t *riod_char_save(RioChar *chr, uint8_t *at)
         at[4] = chr->marks[i].event;
         at += RIOD_CHAR_EVENT;
     }
+    chr->out_saved = chr->out_gone;
     return riod_char_save_ring(&chr->out, at);
 }
 

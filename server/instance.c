@@ -304,6 +304,7 @@ bool riod_instance_add(const QDict *args, Error **errp)
         return false;
     }
     inst = instance_new(type, id, home, params);
+    inst->added = riod_upgrade_serving();
     if (!instance_open(inst, qdict_get_try_str(args, "interrupt-vm"), errp)) {
         riod_instance_unref(inst);
         return false;

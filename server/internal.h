@@ -150,6 +150,9 @@ void riod_listen_start(void);
 /* Stop and remove Unix sockets; also runs when the process exits */
 void riod_listen_close(void);
 
+/* The sockets (int) of each --listen, in a GArray; caller frees */
+GPtrArray *riod_listen_sockets(void);
+
 /* The addresses with the ports that were given; caller frees */
 GStrv riod_listen_addresses(void);
 
@@ -685,6 +688,7 @@ struct RiodInstance {
     RiodFilter *filters;        /* nearest to clients first; atomic */
     RiodFate *fate;             /* of the message that is carried out */
     RiodJournal *journal;       /* or NULL */
+    bool added;                 /* by QMP, not by an option */
     RiodRate rate;
 
     /* Home writes under the tables' lock, so it reads without */
@@ -798,6 +802,22 @@ void riod_chars_forget(RiodInstance *inst);
 
 /* Home: what modules wrote is committed, and may go to the chardevs */
 void riod_chars_commit(RiodInstance *inst);
+
+/*
+ * Home.  How many bytes each of the first @n chardevs has taken is to be in
+ * @live, too, at any time; NULL = no more
+ */
+void riod_chars_follow(RiodInstance *inst, uint64_t *live, unsigned n);
+
+/* Home.  How many they had taken at the last save.  Returns: chardevs, to @n */
+unsigned riod_chars_saved(RiodInstance *inst, uint64_t *saved, unsigned n);
+
+/*
+ * Home, after a load of what was saved when chardevs had taken @saved: they
+ * have taken @live, so drop what is theirs already
+ */
+void riod_chars_skip(RiodInstance *inst, const uint64_t *saved,
+                     const uint64_t *live, unsigned n);
 
 /* --------------------------------------------------------- monitor.c */
 

@@ -536,6 +536,12 @@ uint64_t riod_area_log_size(const RiodArea *area)
     return area->log;
 }
 
+/* In the cache line of the word */
+uint64_t *riod_area_live(const RiodArea *area)
+{
+    return area_word(area) + 1;
+}
+
 /* --- reading --- */
 
 static bool damaged(const char *what, Error **errp)

@@ -102,6 +102,13 @@ bool riod_area_word(const RiodArea *area, uint64_t *word, Error **errp);
 bool riod_area_record(RiodArea *area, uint64_t word, const uint8_t **data,
                       uint32_t *len, Error **errp);
 
+/*
+ * Numbers beside the commits, each stored at once: 0 at first, and never
+ * undone.  For what happens outside of the process and is not committed.
+ */
+#define RIOD_AREA_LIVE 7u
+uint64_t *riod_area_live(const RiodArea *area);
+
 /* --- a commit --- */
 
 /**

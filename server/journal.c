@@ -22,8 +22,9 @@ struct RiodJournal {
     RiodArea *area;
     uint64_t set;
     uint64_t word;              /* of the last commit */
-    uint32_t state_max;
+    uint32_t record_max;
     bool state_touched;
+    bool renew;                 /* the area is of another version */
     bool queued;                /* in home->journals */
     QSIMPLEQ_HEAD(, RiodKept) touched;
     QSIMPLEQ_ENTRY(RiodJournal) next;
@@ -31,6 +32,7 @@ struct RiodJournal {
 
 static RiodStore *store;        /* NULL = no --journal */
 static bool durable;
+static bool started;            /* commits are made; atomic */
 static GPtrArray *left;         /* names of instances nobody took over */
 
 /* --- the folder --- */
@@ -92,8 +94,34 @@ bool riod_journal_use(const char *path, bool on_disk, Error **errp)
     return true;
 }
 
-void riod_journal_say_left(void)
+static void note_instance(RiodInstance *inst, void *opaque)
 {
+    g_ptr_array_add(opaque, inst);
+}
+
+static void call_each(void (*fn)(void *))
+{
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+
+    riod_tables_lock();
+    riod_instances_foreach_locked(note_instance, all);
+    riod_tables_unlock();
+    for (guint i = 0; i < all->len; i++) {
+        RiodInstance *inst = g_ptr_array_index(all, i);
+
+        riod_home_call(inst->home, fn, inst);
+    }
+}
+
+static void start_in_home(void *opaque)
+{
+    riod_journal_touch(opaque);
+}
+
+void riod_journal_start(void)
+{
+    qatomic_set(&started, true);
+    call_each(start_in_home);
     for (guint i = 0; left && i < left->len; i++) {
         const char *name = g_ptr_array_index(left, i);
 
@@ -202,11 +230,14 @@ void riod_journal_message(RiodSession *s, const RioMessage *m)
 
 /* --- a commit --- */
 
+static bool journal_create(RiodJournal *j, Error **errp);
+
 static void journal_free(RiodJournal *j)
 {
     if (j->queued) {
         QSIMPLEQ_REMOVE(&j->inst->home->journals, j, RiodJournal, next);
     }
+    riod_chars_follow(j->inst, NULL, 0);
     riod_area_free(j->area);
     g_free(j);
 }
@@ -252,10 +283,28 @@ static void journal_give_up(RiodJournal *j, const char *why)
     riod_chars_commit(inst);
 }
 
+/* Bytes that a record may have */
+static uint32_t record_max(const RiodInstance *inst)
+{
+    return riod_state_max(inst) + RIOD_AREA_LIVE * sizeof(uint64_t);
+}
+
+/* The state, and behind it what chardevs had taken then.  0 = it cannot be */
+static size_t record_write(RiodInstance *inst, uint8_t *to)
+{
+    size_t len = riod_state_save_into(inst, to, riod_state_max(inst));
+    uint64_t saved[RIOD_AREA_LIVE];
+    size_t more = riod_chars_saved(inst, saved, RIOD_AREA_LIVE) *
+                  sizeof(saved[0]);
+
+    memcpy(to + len, saved, more);
+    return len ? len + more : 0;
+}
+
 static bool write_state(RiodJournal *j, uint64_t word)
 {
-    uint8_t *at = riod_area_begin(j->area, word, j->state_max);
-    size_t len = at ? riod_state_save_into(j->inst, at, j->state_max) : 0;
+    uint8_t *at = riod_area_begin(j->area, word, j->record_max);
+    size_t len = at ? record_write(j->inst, at) : 0;
 
     if (!len) {
         return false;
@@ -298,10 +347,21 @@ static void let_go(RiodKept *kept)
 static void journal_commit(RiodJournal *j)
 {
     RiodInstance *inst = j->inst;
-    uint64_t word = j->word + 1;
+    uint64_t word;
+    Error *err = NULL;
     bool state = j->state_touched;
     RiodKept *kept;
 
+    if (unlikely(!qatomic_read(&started))) {
+        return;
+    }
+    if (j->renew && !journal_create(j, &err)) {
+        journal_give_up(j, error_get_pretty(err));
+        error_free(err);
+        return;
+    }
+    j->renew = false;
+    word = j->word + 1;
     if (state && !write_state(j, word)) {
         journal_give_up(j, "there is no room for its state");
         return;
@@ -409,18 +469,22 @@ static bool journal_create(RiodJournal *j, Error **errp)
         .word = j->word + 1,
     };
 
-    j->state_max = riod_state_max(inst);
-    config.slot = j->state_max;
-    config.record = state = g_malloc(j->state_max);
-    config.record_len = riod_state_save_into(inst, state, j->state_max);
+    j->record_max = record_max(inst);
+    config.slot = j->record_max;
+    config.record = state = g_malloc(j->record_max);
+    config.record_len = record_write(inst, state);
     if (!config.record_len || config.identity_len > RIOD_AREA_IDENTITY) {
         error_setg(errp, "module '%s' cannot be kept in a journal: its state "
                    "is not valid", inst->id);
         return false;
     }
+    riod_chars_follow(inst, NULL, 0);
     riod_area_free(j->area);
     j->area = riod_area_new(store, inst->id, &config, errp);
     j->word++;
+    if (j->area) {
+        riod_chars_follow(inst, riod_area_live(j->area), RIOD_AREA_LIVE);
+    }
     return j->area;
 }
 
@@ -452,11 +516,24 @@ static bool load_sessions(RiodJournal *j, uint64_t word, unsigned *n,
 static bool load_state(RiodJournal *j, RioBytes head, RioBytes rest,
                        Error **errp)
 {
+    uint64_t *live = riod_area_live(j->area);
+    uint64_t saved[RIOD_AREA_LIVE];
+    unsigned n = riod_chars_saved(j->inst, saved, RIOD_AREA_LIVE);
     bool ok;
 
+    if (rest.len < n * sizeof(saved[0])) {
+        error_setg(errp, "its record is too short");
+        return false;
+    }
+    rest.len -= n * sizeof(saved[0]);
+    memcpy(saved, rest.data + rest.len, n * sizeof(saved[0]));
     riod_instance_begin_stopped(j->inst);
     ok = riod_state_load_parts(j->inst, head, rest, RIOD_STATE_SAME_SESSIONS,
                                errp);
+    if (ok) {
+        riod_chars_skip(j->inst, saved, live, n);
+        riod_chars_follow(j->inst, live, RIOD_AREA_LIVE);
+    }
     riod_instance_go(j->inst, 0);
     return ok;
 }
@@ -511,20 +588,26 @@ static void end_sessions(RiodInstance *inst)
 }
 
 /*
- * The state may have been written by another version, in another form: from
- * here on it is written by this one.
+ * The state may have been written by another version, in another form: with
+ * the first commit it is written by this one.
  */
-static bool journal_renew(RiodJournal *j, Error **errp)
+static void journal_renew(RiodJournal *j)
 {
     g_autoptr(GByteArray) now = make_identity(j->inst);
     uint32_t len;
     const uint8_t *was = riod_area_identity(j->area, &len);
 
-    if (len == now->len && !memcmp(was, now->data, len)) {
-        j->state_max = riod_state_max(j->inst);
-        return true;
-    }
-    return journal_create(j, errp);
+    j->record_max = record_max(j->inst);
+    j->renew = len != now->len || memcmp(was, now->data, len);
+}
+
+/* It is for the program before to go on from it */
+static void journal_abandon(RiodJournal *j)
+{
+    RiodInstance *inst = j->inst;
+
+    inst->journal = j;
+    riod_journal_release(inst);
 }
 
 bool riod_journal_open(RiodInstance *inst, Error **errp)
@@ -541,10 +624,16 @@ bool riod_journal_open(RiodInstance *inst, Error **errp)
     QSIMPLEQ_INIT(&j->touched);
     if (g_ptr_array_find_with_equal_func(left, inst->id, g_str_equal, NULL)) {
         taken_over(inst->id);
-        if (journal_load(j, &err) && journal_renew(j, &err)) {
+        if (journal_load(j, &err)) {
+            journal_renew(j);
             inst->journal = j;
             riod_journal_touched(inst);
             return true;
+        }
+        if (err && riod_upgrade_pending()) {
+            error_propagate_prepend(errp, err, "its journal: ");
+            journal_abandon(j);
+            return false;
         }
         if (err) {
             riod_log("%s: its journal in '%s' cannot be used, it begins "
@@ -607,23 +696,9 @@ static void leave_in_home(void *opaque)
     riod_journal_release(inst);
 }
 
-static void note_instance(RiodInstance *inst, void *opaque)
-{
-    g_ptr_array_add(opaque, inst);
-}
-
 void riod_journal_leave(void)
 {
-    g_autoptr(GPtrArray) all = g_ptr_array_new();
-
-    riod_tables_lock();
-    riod_instances_foreach_locked(note_instance, all);
-    riod_tables_unlock();
-    for (guint i = 0; i < all->len; i++) {
-        RiodInstance *inst = g_ptr_array_index(all, i);
-
-        riod_home_call(inst->home, leave_in_home, inst);
-    }
+    call_each(leave_in_home);
     riod_store_close(store);
     store = NULL;
 }

@@ -35,10 +35,11 @@ bool riod_journal_use(const char *path, bool durable, Error **errp);
 bool riod_journal_in_use(void);
 
 /*
- * Main loop, when all modules are there: say what of the journal nobody has
- * taken over
+ * Main loop, when all modules are there: from here on they are committed,
+ * until then nothing of what is in the folder changes, but that a journal is
+ * begun anew.  Says what of it nobody has taken over.
  */
-void riod_journal_say_left(void);
+void riod_journal_start(void);
 
 /* Any thread.  Would an instance of @type be kept? */
 bool riod_journal_keeps(const RioModule *type);
@@ -148,5 +149,25 @@ void riod_kept_tidy(RiodKept *kept);
 
 /* @forget: remove its area, too */
 void riod_kept_free(RiodStore *store, RiodKept *kept, bool forget);
+
+/* ---------------------------------------------------------- upgrade.c */
+
+/* First thing in main(): note how we were started, and perhaps after whom */
+void riod_upgrade_start(char **argv);
+
+/* Main loop: another program went before, and this one may go back to it */
+bool riod_upgrade_pending(void);
+
+/*
+ * Main loop: the sockets (int) that it left for the --listen option number
+ * @listener, from 0; NULL = none
+ */
+const GArray *riod_upgrade_sockets(unsigned listener);
+
+/* Main loop: riod_upgrade_serves() was called */
+bool riod_upgrade_serving(void);
+
+/* Main loop: from now on clients are served, and there is no way back */
+void riod_upgrade_serves(void);
 
 #endif /* SERVER_JOURNAL_H */

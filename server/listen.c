@@ -93,22 +93,54 @@ static void listener_free(void *opaque)
     object_unref(OBJECT(listener));
 }
 
+/* The program before has use for a path that clients know */
 static void listen_exit(void)
 {
-    riod_listen_close();
+    if (!riod_upgrade_pending()) {
+        riod_listen_close();
+    }
+}
+
+/* Sockets of the program before, of which it keeps its own descriptors */
+static bool listener_inherit(QIONetListener *listener, const GArray *fds,
+                             Error **errp)
+{
+    for (guint i = 0; i < fds->len; i++) {
+        int fd = qemu_dup(g_array_index(fds, int, i));
+        QIOChannelSocket *sioc = fd < 0 ? NULL :
+                                 qio_channel_socket_new_fd(fd, errp);
+
+        if (!sioc) {
+            return false;
+        }
+        qio_net_listener_add(listener, sioc);
+        object_unref(OBJECT(sioc));
+    }
+    return true;
+}
+
+static bool listener_open(QIONetListener *listener, SocketAddress *addr,
+                          const GArray *fds, Error **errp)
+{
+    if (fds) {
+        return listener_inherit(listener, fds, errp);
+    }
+    return qio_net_listener_open_sync(listener, addr, BACKLOG, errp) == 0;
 }
 
 bool riod_listen_add(SocketAddress *addr, Error **errp)
 {
     QIONetListener *listener;
+    const GArray *fds;
     Error *err = NULL;
 
-    if (!check_address(addr, errp)) {
+    fds = riod_upgrade_sockets(listeners ? listeners->len : 0);
+    if (!fds && !check_address(addr, errp)) {
         return false;
     }
     listener = qio_net_listener_new();
     qio_net_listener_set_name(listener, "remote-io-listener");
-    if (qio_net_listener_open_sync(listener, addr, BACKLOG, &err) < 0) {
+    if (!listener_open(listener, addr, fds, &err)) {
         g_autofree char *text = rio_address_text(addr);
 
         error_setg(errp, "cannot listen at %s: %s", text,
@@ -151,6 +183,23 @@ void riod_listen_close(void)
         g_ptr_array_free(listeners, true);
         listeners = NULL;
     }
+}
+
+GPtrArray *riod_listen_sockets(void)
+{
+    GPtrArray *all =
+        g_ptr_array_new_with_free_func((GDestroyNotify)g_array_unref);
+
+    for (guint i = 0; listeners && i < listeners->len; i++) {
+        QIONetListener *listener = listeners->pdata[i];
+        GArray *fds = g_array_new(false, false, sizeof(int));
+
+        for (size_t j = 0; j < listener->nsioc; j++) {
+            g_array_append_val(fds, listener->sioc[j]->fd);
+        }
+        g_ptr_array_add(all, fds);
+    }
+    return all;
 }
 
 GStrv riod_listen_addresses(void)

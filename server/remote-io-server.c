@@ -140,6 +140,7 @@ int main(int argc, char **argv)
     pid_t parent = getppid();
     RiodOptions opts = { 0 };
 
+    riod_upgrade_start(argv);
     signal(SIGPIPE, SIG_IGN);
     error_init(argv[0]);
     qemu_init_exec_dir(argv[0]);
@@ -149,7 +150,7 @@ int main(int argc, char **argv)
     if (opts.exit_with_parent) {
         exit_with_parent(parent);
     }
-    if (opts.daemonize) {
+    if (opts.daemonize && !riod_upgrade_pending()) {
         os_set_daemonize(true);
     }
     os_daemonize();
@@ -160,10 +161,11 @@ int main(int argc, char **argv)
     if (opts.pidfile) {
         pidfile_write(opts.pidfile);
     }
-    riod_journal_say_left();
+    riod_journal_start();
     riod_peers_start();
     riod_directories_start(&error_fatal);
     riod_listen_start();
+    riod_upgrade_serves();
     os_setup_post();
 
     while (!riod_quit_requested()) {
