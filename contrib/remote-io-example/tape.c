@@ -131,10 +131,14 @@ static void tape_run(RioDevice *dev, void *opaque, void *unused)
         if (s->life != life) {
             break;
         }
-        s->head = (s->head + 1) % s->entries;
-        s->done++;
         /* Data, status and interrupt arrive in this order, in one frame */
         rio_dma_write(dev, 0, at + ORDER_STATUS, status, 4);
+        if (s->life != life) {
+            break;
+        }
+        /* Nothing waits from here on: a state has it as ordered, or as done */
+        s->head = (s->head + 1) % s->entries;
+        s->done++;
         rio_irq_message(dev, 0, 0);
     }
     s->running = false;
@@ -227,6 +231,81 @@ static void tape_reset(RioDevice *dev, void *opaque, unsigned client,
     tape_set_recipe(dev, s);
 }
 
+/*
+ * State.  What the tape is doing is no part of it: an order that was not done
+ * is carried out again by whoever loads it, from the start.
+ */
+
+typedef struct TapeImage {
+    uint64_t ring;
+    uint32_t entries;
+    uint32_t head, tail;
+    uint32_t done;
+} TapeImage;
+
+static const RioField tape_fields[] = {
+    { RIO_STATE(TapeImage, UINT, ring) },
+    { RIO_STATE(TapeImage, UINT, entries) },
+    { RIO_STATE(TapeImage, UINT, head) },
+    { RIO_STATE(TapeImage, UINT, tail) },
+    { RIO_STATE(TapeImage, UINT, done) },
+    { .name = NULL },
+};
+
+static void tape_save(RioDevice *dev, void *opaque, void *to)
+{
+    const TapeState *s = opaque;
+
+    (void)dev;
+    *(TapeImage *)to = (TapeImage) { s->ring, s->entries, s->head, s->tail,
+                                     s->done };
+}
+
+/* What comes may be from anybody: nothing may lead out of an array */
+static int tape_check(RioDevice *dev, void *opaque, const void *from,
+                      uint32_t version)
+{
+    const TapeImage *image = from;
+
+    (void)opaque, (void)version;
+    if (image->entries > TAPE_MAX_ENTRIES ||
+        (image->entries ? image->head >= image->entries ||
+                          image->tail >= image->entries :
+                          image->head || image->tail)) {
+        return rio_fail(dev, "orders %u to %u in a ring of %u",
+                        (unsigned)image->head, (unsigned)image->tail,
+                        (unsigned)image->entries);
+    }
+    return 0;
+}
+
+static void tape_load(RioDevice *dev, void *opaque, const void *from)
+{
+    TapeState *s = opaque;
+    const TapeImage *image = from;
+
+    s->life++;                  /* for a task that may be there */
+    s->ring = image->ring;
+    s->entries = image->entries;
+    s->head = image->head;
+    s->tail = image->tail;
+    s->done = image->done;
+    tape_set_recipe(dev, s);
+    if (!s->running && s->head != s->tail) {
+        s->running = true;
+        rio_task_start(dev, tape_run, NULL);
+    }
+}
+
+static const RioModuleState tape_state = {
+    .version = 1,
+    .image_size = sizeof(TapeImage),
+    .fields = tape_fields,
+    .save = tape_save,
+    .check = tape_check,
+    .load = tape_load,
+};
+
 static void tape_attach(RioDevice *dev, void *opaque, unsigned client)
 {
     tape_reset(dev, opaque, client, RIO_MODULE_RESET_SYSTEM);
@@ -271,6 +350,7 @@ static RioModule tape_module = {
     .read = tape_read,
     .write = tape_write,
     .reset = tape_reset,
+    .state = &tape_state,
 };
 
 RIO_REGISTER_MODULE(tape, tape_module)
