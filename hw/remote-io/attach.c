@@ -28,6 +28,7 @@
 #include "trace.h"
 
 #define LOOK_NS (1 * SCALE_MS)
+#define LET_GO_US 20
 
 /* Where a device is attached: what a failed attempt puts back */
 typedef struct RemoteIOPlace {
@@ -62,6 +63,8 @@ static void forget_session_locked(RemoteIOCore *s)
     s->abandoned = 0;
     s->resets_pending = 0;
     s->reset_owed = false;
+    s->quiesces = 0;
+    s->go_owed = s->resting = false;
     s->state_lost = s->outage = s->failing = s->gone = false;
     s->busy = s->burst = false;
     s->lost_ns = 0;
@@ -218,6 +221,18 @@ static void give_order_locked(RemoteIOCore *s, RemoteIOOrder order)
     remote_io_kick(s);
 }
 
+/*
+ * The thread takes it to deliver an interrupt and to adopt a module.  The main
+ * loop lets go of it between two turns, but the human monitor waits for a
+ * coroutine in a loop that does not.
+ */
+static void let_thread_have_bql(void)
+{
+    bql_unlock();
+    g_usleep(LET_GO_US);
+    bql_lock();
+}
+
 /* Returns: false with *@errp */
 static bool coroutine_fn await_order(RemoteIOCore *s, Error **errp)
 {
@@ -225,6 +240,7 @@ static bool coroutine_fn await_order(RemoteIOCore *s, Error **errp)
 
     while (!done && !gone) {
         qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, LOOK_NS);
+        let_thread_have_bql();
         WITH_QEMU_LOCK_GUARD(&s->lock) {
             gone = s->stopping;
             done = !s->order;

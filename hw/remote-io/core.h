@@ -241,7 +241,7 @@ typedef struct RemoteIOSaved {
     uint32_t max_outstanding, log_limit, next_tag;
     uint64_t abandoned;
     uint32_t resets_pending, quiesces;
-    bool reset_owed;
+    bool reset_owed, go_owed;
     uint32_t desc_len, session_len, state_len;
     uint8_t *desc;              /* encoded description */
     uint8_t *session;           /* record of our end of it */
@@ -340,6 +340,7 @@ struct RemoteIOCore {
     bool resting;               /* the module was stopped for a snapshot */
     bool fenced;                /* somebody else goes on with the session */
     uint32_t quiesces;          /* QUIESCE_REPLYs to come */
+    bool go_owed;               /* ... and then the module shall go on */
     RemoteIOCall call;          /* see there */
     RemoteIOOrder order;        /* the thread carries it out, and clears it */
     Error *order_error;         /* what became of the last one */

@@ -161,6 +161,8 @@ void remote_io_fresh_locked(RemoteIOCore *s, RemoteIOConn *conn,
     remote_io_recipes_forget_locked(s);
     s->abandoned = 0;
     s->resets_pending = 0;
+    s->quiesces = 0;
+    s->go_owed = s->resting = false;
     s->epoch = 0;
     QTAILQ_FOREACH(w, &s->waiters, next) {
         w->was_submitted = w->submitted;

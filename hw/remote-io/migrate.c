@@ -273,6 +273,7 @@ static void save_session_locked(RemoteIOCore *s)
     v->resets_pending = s->resets_pending;
     v->reset_owed = s->reset_owed;
     v->quiesces = s->quiesces;
+    v->go_owed = s->go_owed;
     remote_io_dma_save_locked(s, v);
     remote_io_recipes_save_locked(s, v);
 }
@@ -399,6 +400,7 @@ static bool load_session_locked(RemoteIOCore *s, Error **errp)
     s->resets_pending = v->resets_pending;
     s->reset_owed = v->reset_owed;
     s->quiesces = v->quiesces;
+    s->go_owed = v->go_owed;
     return remote_io_dma_load_locked(s, v, errp) &&
            remote_io_recipes_load_locked(s, v, errp);
 }
@@ -454,11 +456,14 @@ static bool load_snapshot(RemoteIOCore *s, Error **errp)
                    "that migrates");
         return false;
     }
+    if (s->quiet && v->quiet) {
+        return true;
+    }
     if (s->quiet || v->quiet) {
         error_setg(errp, "the device is %s now, and was %s when it was saved",
                    s->quiet ? "detached" : "attached",
                    v->quiet ? "detached" : "attached");
-        return s->quiet == v->quiet;
+        return false;
     }
     for (i = 0; i < s->desc.lines; i++) {
         s->irq.applied[i] = v->applied & (1u << i);
@@ -479,7 +484,6 @@ static int core_post_load(void *opaque, int version_id)
         error_reportf_err(err, "remote-io %s: ", s->name);
         return -EINVAL;
     }
-    error_free(err);
     trace_remote_io_loaded(s->name, s->epoch);
     return 0;
 }
@@ -576,6 +580,7 @@ const VMStateDescription vmstate_remote_io_core = {
         VMSTATE_UINT32(saved.resets_pending, RemoteIOCore),
         VMSTATE_BOOL(saved.reset_owed, RemoteIOCore),
         VMSTATE_UINT32(saved.quiesces, RemoteIOCore),
+        VMSTATE_BOOL(saved.go_owed, RemoteIOCore),
         VMSTATE_STRUCT_ARRAY(dma.failed, RemoteIOCore,
                              REMOTE_IO_FAILED_WRITES, 1,
                              vmstate_failed_write, RemoteIOFailedWrite),

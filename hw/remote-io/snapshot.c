@@ -19,6 +19,22 @@
 
 /* ---- one question, one answer -------------------------------------------- */
 
+/*
+ * Nobody waits for the answer, and a lost link does not lose it.  It must not
+ * come before the answer to a STOP: the server would refuse it.
+ */
+static void go_locked(RemoteIOCore *s)
+{
+    RioMessage m = {
+        .op = RIO_OP_QUIESCE,
+        .quiesce.kind = RIO_QUIESCE_GO,
+    };
+
+    s->go_owed = s->quiesces || !rio_session_send(s->session, &m);
+    s->quiesces += !s->go_owed;
+    remote_io_flush_locked(s);
+}
+
 const char *remote_io_state_reply_locked(RemoteIOCore *s, const RioMessage *m)
 {
     RemoteIOCall *c = &s->call;
@@ -28,6 +44,9 @@ const char *remote_io_state_reply_locked(RemoteIOCore *s, const RioMessage *m)
             return "nobody asked for it";
         }
         s->quiesces--;
+        if (s->go_owed) {
+            go_locked(s);
+        }
     } else if (!c->tag) {
         return "nobody asked for it";
     }
@@ -117,23 +136,6 @@ static bool stop_locked(RemoteIOCore *s, Error **errp)
     };
 
     return ask_locked(s, &m, RIO_OP_QUIESCE_REPLY, errp);
-}
-
-/* Nobody waits for the answer; a lost link does not lose it */
-static void go_locked(RemoteIOCore *s)
-{
-    RioMessage m = {
-        .op = RIO_OP_QUIESCE,
-        .quiesce.kind = RIO_QUIESCE_GO,
-    };
-
-    if (rio_session_send(s->session, &m)) {
-        s->quiesces++;
-    }
-    remote_io_flush_locked(s);
-    if (remote_io_irq_pending(s)) {
-        remote_io_kick(s);
-    }
 }
 
 static bool check_can_save(RemoteIOCore *s, Error **errp)
@@ -247,5 +249,6 @@ bool remote_io_snapshot_put(RemoteIOCore *s, const uint8_t *data,
     trace_remote_io_snapshot(s->name, "loaded", len, ok);
     qatomic_set(&s->irq.pending, true);
     go_locked(s);
+    remote_io_kick(s);
     return ok;
 }
