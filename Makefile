@@ -17,6 +17,10 @@ inputs := configure $(addprefix $(tools)/,lib.sh apt.sh get-qemu get-meson \
 programs := qemu-system-x86_64 remote-io-server qemu-img qemu-io qemu-nbd \
             storage-daemon/qemu-storage-daemon
 
+# Of sessions over a hostile network, in `make soak`; a million take a minute.
+schedules := tests/remote-io/test-remote-io-schedules
+SCHEDULES := 100000000
+
 # All steps of one run count their time from here.
 export REMOTE_IO_START := $(shell date +%s)
 
@@ -29,7 +33,7 @@ all: configured   ## build QEMU, the server and the disk tools (the default)
 help:             ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | sort | expand -t 16
 	@echo
-	@echo "Variables: SCRIPT=FILE MINUTES=N SEED=N DESTDIR=DIR JOBS=N V=1"
+	@echo "Variables: SCRIPT=FILE MINUTES=N SEED=N SCHEDULES=N DESTDIR=DIR JOBS=N V=1"
 	@echo "make run:  GUEST=small (no disk), FIRMWARE=uefi, and DISK=FILE: live on"
 	@echo "           in that image, which is made if it is not there"
 
@@ -56,7 +60,10 @@ bench: needs-bench all ## measure, and print the table of all figures
 fuzz: needs-check all ## feed both ends bad input for a long time (MINUTES=N)
 	@tests/remote-io/fuzz/run
 
-soak: needs-check all ## load a guest over a network that breaks (MINUTES=N SEED=N)
+soak: needs-check all ## simulate SCHEDULES=N, then load a guest (MINUTES=N SEED=N)
+	@$(tools)/build $(BUILD) $(schedules)
+	@$(BUILD)/$(schedules) --schedules $(SCHEDULES) -p \
+	    /remote-io/schedules/promises-hold-in-every-one
 	@tests/remote-io/soak/run
 
 install: all      ## install into $(DESTDIR) and the prefix

@@ -116,6 +116,7 @@ RioSession *rio_session_import(RioBytes bytes, RioSide side, RioError *err)
                       record.log_limit);
     s->sent = record.sent;
     s->begun = record.sent;
+    s->reached = record.sent;
     s->acked = record.acked;
     s->received = record.received;
     s->log = g_memdup2(record.log.data, record.log.len);

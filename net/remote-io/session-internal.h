@@ -48,6 +48,7 @@ struct RioSession {
     /* Numbers: acked <= begun <= sent */
     uint64_t sent;              /* last seq in the log */
     uint64_t begun;             /* last seq of which a byte was transmitted */
+    uint64_t reached;           /* last seq wholly sent before some resume */
     uint64_t acked;             /* last seq that left the log */
     uint64_t received;          /* last seq delivered */
 

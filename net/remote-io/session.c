@@ -268,6 +268,16 @@ static uint64_t wholly_sent(const RioSession *s)
     return s->begun - (s->tx < s->tx_end);
 }
 
+/*
+ * Last message that the peer may have.  One that named less in its last resume
+ * than it had received (the rest was not kept yet) has more than was sent to
+ * it again since.
+ */
+static uint64_t perhaps_known(const RioSession *s)
+{
+    return MAX(s->reached, wholly_sent(s));
+}
+
 /* What the peer has leaves the log; @seq is between acked and wholly sent */
 static void forget_until(RioSession *s, uint64_t seq)
 {
@@ -318,13 +328,14 @@ bool rio_session_resume(RioSession *s, uint32_t epoch,
                              "resume with epoch %u, the session has %u",
                              epoch, s->epoch);
     }
-    if (peer_received < s->acked || peer_received > wholly_sent(s)) {
+    if (peer_received < s->acked || peer_received > perhaps_known(s)) {
         return rio_error_set(err, RIO_STATUS_PROTOCOL,
                              "resume after message %" G_GUINT64_FORMAT
                              ", acknowledged %" G_GUINT64_FORMAT
                              ", sent %" G_GUINT64_FORMAT, peer_received,
-                             s->acked, wholly_sent(s));
+                             s->acked, perhaps_known(s));
     }
+    s->reached = perhaps_known(s);
     abandon(s);
     s->state = RIO_SESSION_LIVE;
     s->epoch = epoch;
@@ -445,19 +456,21 @@ static bool check_receive(RioSession *s, const RioMessage *m, RioError *err)
 }
 
 /*
- * An ack of what was not wholly transmitted cannot be true, and acting upon
- * it would free bytes that the transport is about to send.
+ * An ack of what was never wholly transmitted cannot be true.  What is being
+ * transmitted once more stays in the log until that is done.
  */
 static bool take_ack(RioSession *s, const RioMessage *m, RioError *err)
 {
-    if (G_UNLIKELY(m->ack > wholly_sent(s))) {
+    uint64_t ack = MIN(m->ack, wholly_sent(s));
+
+    if (G_UNLIKELY(m->ack > perhaps_known(s))) {
         return rio_error_set(err, RIO_STATUS_PROTOCOL,
                              "%s acknowledges message %" G_GUINT64_FORMAT
                              ", sent were %" G_GUINT64_FORMAT,
-                             rio_op_name(m->op), m->ack, wholly_sent(s));
+                             rio_op_name(m->op), m->ack, perhaps_known(s));
     }
-    if (m->ack > s->acked) {
-        forget_until(s, m->ack);
+    if (ack > s->acked) {
+        forget_until(s, ack);
     }
     return true;
 }

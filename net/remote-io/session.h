@@ -74,6 +74,9 @@ void rio_session_lost(RioSession *s);
  * @epoch: must be greater than the present one
  * @peer_received: last seq the peer has; what follows is sent again
  *
+ * A peer may name less than it has received, if it had not kept the rest yet,
+ * and more than that in its next resume or acknowledgement.
+ *
  * Returns: false with *@err when @epoch or @peer_received cannot be true
  * (older than acknowledged, or never sent); the state is unchanged then.
  */

@@ -608,6 +608,30 @@ static void test_impossible_resume_changes_nothing(void)
     free_pair(&p);
 }
 
+/* It had not kept message 3 yet when it resumed; it has it nevertheless */
+static void test_peer_that_named_less_may_name_more_later(void)
+{
+    Pair p = new_pair(LOG_LIMIT);
+    RioMessage ack = { .op = RIO_OP_ACK, .epoch = 2, .ack = 3 };
+    RioError err;
+
+    for (int i = 1; i <= 3; i++) {
+        g_assert_true(send_read(p.client, i));
+        take(p.client);
+    }
+    g_assert_true(rio_session_resume(p.client, 2, 2, &err));
+    assert_receives(p.client, &ack, RIO_RECEIVE_DROP);
+    g_assert_cmpuint(rio_session_acked(p.client), ==, 2);
+    g_assert_cmpuint(take(p.client).seq, ==, 3);        /* once more */
+    g_assert_true(rio_session_resume(p.client, 3, 2, &err));
+    g_assert_true(rio_session_resume(p.client, 4, 3, &err));
+    g_assert_cmpuint(rio_session_log_bytes(p.client), ==, 0);
+    ack.epoch = 4;
+    ack.ack = 4;                                        /* never sent */
+    assert_receives(p.client, &ack, RIO_RECEIVE_BAD);
+    free_pair(&p);
+}
+
 static void test_resume_of_a_closed_session_is_refused(void)
 {
     Pair p = new_pair(LOG_LIMIT);
@@ -687,6 +711,8 @@ int main(int argc, char **argv)
       test_resume_completes_no_half_message);
     T("impossible-resume-changes-nothing",
       test_impossible_resume_changes_nothing);
+    T("peer-that-named-less-may-name-more-later",
+      test_peer_that_named_less_may_name_more_later);
     T("resume-of-a-closed-session-is-refused",
       test_resume_of_a_closed_session_is_refused);
     T("takeover-fences-the-old-epoch", test_takeover_fences_the_old_epoch);
