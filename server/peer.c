@@ -239,7 +239,7 @@ static void peer_end_if_unneeded(RiodPeer *peer)
         QEMU_LOCK_GUARD(&peer->conn->lock);
         riod_connection_bye_locked(peer->conn, RIO_STATUS_OK,
                                    "the directory names it no more");
-    } else if (!peer->links && !peer->trying) {
+    } else if (!peer->links) {
         trace_riod_peer_end(peer->id);
         peer->over = true;
         peer_stop(peer);

@@ -347,11 +347,12 @@ static bool new_place(RemoteIOCore *s, RemoteIOAddress *server,
                       RemoteIOPlace *p, Error **errp)
 {
     p->server = server ? remote_io_address(server, errp)
-                       : remote_io_address_copy(s->server);
-    if (!p->server) {
+             : s->server ? remote_io_address_copy(s->server) : NULL;
+    if (!p->server && (server || s->server)) {
         return false;
     }
-    p->server_text = rio_address_text(p->server);
+    p->server_text = p->server ? rio_address_text(p->server)
+                               : g_strdup(s->directory_text);
     p->module = g_strdup(module ?: s->module);
     p->server_id = g_strdup(server_id ?: server ? server_id : s->server_id);
     return true;

@@ -196,8 +196,7 @@ RemoteIOConn *remote_io_connect(RemoteIOCore *s, int64_t timeout_ms,
 
     conn->refs = 1;
     trace_remote_io_connecting(s->name, s->server_text);
-    conn->transport = rio_transport_connect(s->server, timeout_ms,
-                                            &s->hurry, &err);
+    conn->transport = remote_io_reach(s, timeout_ms, &err);
     if (!conn->transport) {
         error_setg(errp, "%s; does a remote-io-server listen there?",
                    error_get_pretty(err));

@@ -197,10 +197,11 @@ static bool check_string(const char *name, const char *value, Error **errp)
 
 bool remote_io_check_properties(RemoteIOCore *s, Error **errp)
 {
-    if (!s->server) {
+    if (!s->server && !s->directory_text) {
         error_setg(errp, "property server is missing: say where the device "
                    "server is, e.g. server=tcp:localhost:6440 or "
-                   "server=unix:/path");
+                   "server=unix:/path; or directory=file:/path or "
+                   "directory=etcd:http://host:2379");
         return false;
     }
     if (!s->module || !s->module[0]) {
@@ -223,8 +224,10 @@ bool remote_io_check_properties(RemoteIOCore *s, Error **errp)
         error_prepend(errp, "on-loss=unplug: ");
         return false;
     }
-    if (s->share.enabled && s->server->type != SOCKET_ADDRESS_TYPE_UNIX) {
-        g_autofree char *text = rio_address_text(s->server);
+    if (s->share.enabled &&
+        (!s->server || s->server->type != SOCKET_ADDRESS_TYPE_UNIX)) {
+        g_autofree char *text = s->server ? rio_address_text(s->server)
+                                          : g_strdup("a directory");
 
         error_setg(errp, "share-memory=on: memory can be shared over "
                    "server=unix:PATH only, not over %s", text);
@@ -271,7 +274,8 @@ static void fill_defaults(RemoteIOCore *s)
     g_free(s->server_text);
     s->name = qdev_get_human_name(s->dev);
     s->path = object_get_canonical_path(OBJECT(s->dev));
-    s->server_text = rio_address_text(s->server);
+    s->server_text = s->server ? rio_address_text(s->server)
+                               : g_strdup(s->directory_text);
     if (strlen(s->name) > RIO_MAX_STRING) {
         s->name[RIO_MAX_STRING] = '\0';
     }
@@ -416,6 +420,9 @@ bool remote_io_core_realize(RemoteIOCore *s, uint8_t bus,
     if (!remote_io_check_properties(s, errp)) {
         return false;
     }
+    if (!remote_io_lookup_init(s, errp)) {
+        return false;
+    }
     fill_defaults(s);
     ok = remote_io_share_check(s, errp) && open_fds(s, errp) &&
          (runstate_check(RUN_STATE_INMIGRATE) ? defer(s, errp)
@@ -541,6 +548,7 @@ void remote_io_core_finalize(RemoteIOCore *s)
 {
     remote_io_dma_finalize(s);
     remote_io_recipes_finalize(s);
+    remote_io_lookup_finalize(s);
     g_free(s->stage.buf);
     qapi_free_RemoteIORouteInfo(s->route.info);
     g_free(s->route.refusal);

@@ -13,6 +13,7 @@
  *   dispatch.c    what the server sends: replies, interrupts
  *   link.c        the bytes in and out of the connection
  *   connect.c     connect, handshake, attach, resume; blocking, bounded
+ *   lookup.c      where the server is, when a directory says it
  *   thread.c      the device's own thread: receives when no access waits,
  *                 keep-alive, reconnects
  *   fresh.c       the server has lost the session
@@ -51,6 +52,7 @@
 #include "qemu/thread.h"
 #include "system/runstate.h"
 
+#include "net/remote-io/directory.h"
 #include "net/remote-io/link.h"
 #include "net/remote-io/trace-link.h"
 #include "net/remote-io/transport.h"
@@ -283,6 +285,7 @@ struct RemoteIOCore {
     SocketAddress *server;
     char *module;
     char *server_id;
+    char *directory_text;       /* instead of server, or NULL */
     char *client_id;
     char *vm_id;
     RemoteIOLossPolicy on_loss;
@@ -294,6 +297,7 @@ struct RemoteIOCore {
     /* Constant while realized */
     DeviceState *dev;
     PCIDevice *pci;             /* NULL on other buses */
+    RioDirectory *directory;    /* NULL: none */
     char *name;                 /* for messages: id, or path */
     char *path;                 /* QOM path; found out under the BQL */
     unsigned num_regions;
@@ -346,6 +350,8 @@ struct RemoteIOCore {
     Error *order_error;         /* what became of the last one */
 
     RemoteIOConn *conn;         /* NULL while there is none */
+    RioDirectoryEntry *found;   /* in the directory, and connected to last;
+                                   read without lock by who connects */
     RioSession *session;
     uint64_t caps;              /* of the session */
     uint32_t epoch;             /* last one shown in a RESUME */
@@ -451,6 +457,7 @@ extern const PropertyInfo remote_io_prop_loss_policy;
 #define DEFINE_REMOTE_IO_PROPERTIES(_state, _core)                          \
     DEFINE_PROP("server", _state, _core.server, remote_io_prop_address,     \
                 SocketAddress *),                                           \
+    DEFINE_PROP_STRING("directory", _state, _core.directory_text),          \
     DEFINE_PROP_STRING("module", _state, _core.module),                     \
     DEFINE_PROP_STRING("server-id", _state, _core.server_id),               \
     DEFINE_PROP_STRING("client-id", _state, _core.client_id),               \
@@ -546,6 +553,15 @@ void remote_io_conn_unref_locked(RemoteIOCore *s, RemoteIOConn *conn);
 void remote_io_schedule_retry_locked(RemoteIOCore *s);
 /* The connection is of no use any more; the thread makes a new one */
 void remote_io_conn_lost_locked(RemoteIOCore *s, const char *reason);
+
+/* lookup.c */
+bool remote_io_lookup_init(RemoteIOCore *s, Error **errp);
+void remote_io_lookup_finalize(RemoteIOCore *s);
+/* Blocking, without lock: to the server, or one that the directory names */
+RioTransport *remote_io_reach(RemoteIOCore *s, int64_t timeout_ms,
+                              Error **errp);
+/* For people; caller frees */
+char *remote_io_where_locked(RemoteIOCore *s);
 
 /* connect.c: blocking, without lock; ends early once @hurry is set */
 RemoteIOConn *remote_io_connect(RemoteIOCore *s, int64_t timeout_ms,

@@ -60,7 +60,6 @@ static RemoteIOInfo *info(RemoteIOCore *s)
 
     i->id = g_strdup(id);
     i->qom_path = g_strdup(s->path);
-    i->server = g_strdup(s->server_text);
     i->server_id = g_strdup(s->server_id ?: "");
     i->module = g_strdup(s->module);
     i->driver = g_strdup(s->desc.driver);
@@ -70,6 +69,7 @@ static RemoteIOInfo *info(RemoteIOCore *s)
     i->loss_timeout = s->loss_timeout_ms;
 
     WITH_QEMU_LOCK_GUARD(&s->lock) {
+        i->server = remote_io_where_locked(s);
         i->state = remote_io_state_locked(s);
         i->epoch = s->session ? rio_session_epoch(s->session) : 0;
         i->waiting = s->num_waiting;
