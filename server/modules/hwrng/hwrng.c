@@ -249,8 +249,9 @@ static int hwrng_publish(RioDevice *dev, HwrngState *s, unsigned life)
 }
 
 /*
- * Fill one buffer and give it back.  What was done of it is noted before
- * the driver can see it, so that nothing is done twice after a load.
+ * Fill one buffer and give it back.  All of it may be done again after a
+ * load: until the driver is told, the buffer is ours, and to tell it the
+ * same number twice changes nothing.
  */
 static int hwrng_serve(RioDevice *dev, HwrngState *s, unsigned life)
 {
@@ -531,7 +532,7 @@ static RioModule hwrng_module = {
     .params = hwrng_params,
     .state_size = sizeof(HwrngState),
     .max_clients = 1,
-    .restart = RIO_MODULE_VOLATILE,
+    .restart = RIO_MODULE_JOURNALED,
     .open = hwrng_open,
     .close = hwrng_close,
     .describe = hwrng_describe,
