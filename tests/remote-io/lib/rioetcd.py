@@ -72,3 +72,6 @@ class Etcd:
 
     def put(self, key, value):
         self.call('kv/put', key=self._text(key), value=self._text(value))
+
+    def delete(self, key):
+        self.call('kv/deleterange', key=self._text(key))
