@@ -57,6 +57,35 @@ GByteArray *fake_save(FakeHost *h)
     return out;
 }
 
+void fake_save_cost(FakeHost *h)
+{
+    const RioModuleState *state = h->module->state;
+    g_autofree uint8_t *image = g_malloc0(MAX(state->image_size, 1));
+    RiodImageClients clients;
+    RiodImagePlan *plan = plan_of(h, &clients);
+    size_t max = riod_image_max_body(plan), len = 0;
+    g_autofree uint8_t *body = g_malloc(max + 1);
+    const uint8_t *from = state->save ? image
+                                      : (uint8_t *)h->state +
+                                        state->image_offset;
+    const unsigned rounds = 100000;
+    gint64 start = g_get_monotonic_time();
+
+    h->inside = true;
+    for (unsigned i = 0; i < rounds; i++) {
+        if (state->save) {
+            state->save(&h->dev, h->state, image);
+        }
+        g_assert_true(riod_image_write(plan, from, &clients, body, max,
+                                       &len));
+    }
+    h->inside = false;
+    g_test_message("%s: %zu bytes (%zu at most) in %" G_GINT64_FORMAT " ns",
+                   h->module->name, len, max,
+                   (g_get_monotonic_time() - start) * 1000 / rounds);
+    riod_image_plan_free(plan);
+}
+
 /* Read @bytes into @image; NULL, or why that cannot be */
 static char *read_image(FakeHost *h, const uint8_t *bytes, size_t len,
                         void *image, uint32_t *version)

@@ -14,6 +14,9 @@
 /* The state as u32 length of the head, head, body; the module must have one */
 GByteArray *fake_save(FakeHost *h);
 
+/* Say how long a save takes and how large it is; a journal does many */
+void fake_save_cost(FakeHost *h);
+
 /**
  * fake_load: load @len bytes of fake_save()
  * Returns: NULL when @h took them, else why it did not (caller frees); then

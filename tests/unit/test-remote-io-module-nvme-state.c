@@ -343,9 +343,30 @@ static void test_damaged(void)
     while (fake_release(nv->h, FAKE_CALL_DMA_READ)) {
         /* up to the disk */
     }
+    fake_save_cost(nv->h);
     g_assert_true(fake_release(nv->h, FAKE_CALL_BLOCK_WRITE));
     g_assert_cmpuint(fake_held(nv->h, FAKE_CALL_DMA_WRITE), ==, 1);
     fake_state_hostile(nv->h, "drive=d0,queues=2", use);
+    fake_release_all(nv->h);
+    nv_free(nv);
+}
+
+static void test_cost(void)
+{
+    Nv *nv = nv_start("queues=8");
+    NvSqe sqe = nv_rw_sqe(2, 9, 8, 0x8000, 0);
+
+    for (unsigned i = 2; i <= 8; i++) {
+        g_assert_cmphex(nv_create(nv, i, 64, i), ==, 0);
+    }
+    fake_save_cost(nv->h);
+    nv->h->mem->hold = true;
+    for (unsigned i = 0; i < 32; i++) {
+        nv_put(nv, 1, &sqe);
+    }
+    nv_ring(nv, 1);
+    fake_release(nv->h, FAKE_CALL_DMA_READ);
+    fake_save_cost(nv->h);
     fake_release_all(nv->h);
     nv_free(nv);
 }
@@ -364,6 +385,7 @@ int main(int argc, char **argv)
     T("pin", test_pin);
     T("shutdown-and-reset-under-way", test_shutdown_and_reset_under_way);
     T("disk-is-the-same", test_disk_is_the_same);
+    T("cost", test_cost);
     T("damaged", test_damaged);
 #undef T
     return g_test_run();

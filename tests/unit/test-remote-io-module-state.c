@@ -15,6 +15,7 @@
 #define STEPS 300
 #define SEEDS 12
 
+const RioModule *rio_module_counter_init(void);
 const RioModule *rio_module_demo_init(void);
 const RioModule *rio_module_doorbell_init(void);
 const RioModule *rio_module_null_init(void);
@@ -449,6 +450,22 @@ static void test_tables_that_are_wrong(void)
     check_bad_table(deep, "deep");
 }
 
+static void test_cost(void)
+{
+    FakeHost *demo = fake_start(rio_module_demo_init(), "");
+    FakeHost *uart = fake_start(rio_module_uart16550_init(), "chardev=c0");
+    FakeHost *counter = fake_start(rio_module_counter_init(), "");
+
+    fake_write(uart, 2, 1, 1);
+    fake_type(uart, "0123456789012345", 16);
+    fake_save_cost(counter);
+    fake_save_cost(demo);
+    fake_save_cost(uart);
+    fake_close(counter);
+    fake_close(demo);
+    fake_close(uart);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -460,6 +477,7 @@ int main(int argc, char **argv)
     T("doorbell/damaged", test_doorbell_damaged);
     T("uart16550/moves", test_uart);
     T("uart16550/damaged", test_uart_damaged);
+    T("cost", test_cost);
     T("image/versions", test_versions);
     T("image/count-beyond-its-array-is-not-written",
       test_count_beyond_its_array_is_not_written);
