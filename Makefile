@@ -20,6 +20,8 @@ programs := qemu-system-x86_64 remote-io-server qemu-img qemu-io qemu-nbd \
 # Of sessions over a hostile network, in `make soak`; a million take a minute.
 schedules := tests/remote-io/test-remote-io-schedules
 SCHEDULES := 100000000
+# Faults that befall a device and its disk, for each of two paths.
+CYCLES := 1000
 
 # All steps of one run count their time from here.
 export REMOTE_IO_START := $(shell date +%s)
@@ -33,7 +35,7 @@ all: configured   ## build QEMU, the server and the disk tools (the default)
 help:             ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | sort | expand -t 16
 	@echo
-	@echo "Variables: SCRIPT=FILE MINUTES=N SEED=N SCHEDULES=N DESTDIR=DIR JOBS=N V=1"
+	@echo "Variables: SCRIPT=FILE MINUTES=N SEED=N SCHEDULES=N CYCLES=N DESTDIR=DIR JOBS=N V=1"
 	@echo "make run:  GUEST=small (no disk), FIRMWARE=uefi, and DISK=FILE: live on"
 	@echo "           in that image, which is made if it is not there"
 
@@ -60,10 +62,12 @@ bench: needs-bench all ## measure, and print the table of all figures
 fuzz: needs-check all ## feed both ends bad input for a long time (MINUTES=N)
 	@tests/remote-io/fuzz/run
 
-soak: needs-check all ## simulate SCHEDULES=N, then load a guest (MINUTES=N SEED=N)
+soak: needs-check all ## SCHEDULES=N, CYCLES=N of faults, then load a guest (MINUTES=N SEED=N)
 	@$(tools)/build $(BUILD) $(schedules)
 	@$(BUILD)/$(schedules) --schedules $(SCHEDULES) -p \
 	    /remote-io/schedules/promises-hold-in-every-one
+	@CYCLES=$(CYCLES) RIO_BUILD=$(CURDIR)/$(BUILD) \
+	    tests/remote-io/check-resilience
 	@tests/remote-io/soak/run
 
 install: all      ## install into $(DESTDIR) and the prefix
