@@ -2,8 +2,8 @@
 """Hosts made of network namespaces, and the cables between them.
 
 A host is a namespace in which programs run; all share the folders of the
-test.  Root makes namespaces; anybody else gets a user namespace that owns
-them, where the kernel allows that.  They have no names and end with us.
+test.  Whoever may not make namespaces (root may) gets a user namespace that
+owns them, where the kernel allows that.  They have no names and end with us.
 """
 
 import ctypes
@@ -69,7 +69,7 @@ class Host(Side):
         try:
             if like:
                 like.enter_user()
-            elif os.geteuid():
+            elif _LIBC.unshare(_CLONE_NEWNET) < 0:
                 _become_root()
             _unshare(_CLONE_NEWNET, 'network namespaces are not permitted '
                                     'here')
