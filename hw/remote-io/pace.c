@@ -53,7 +53,7 @@
 
 /* The same for posted stores */
 #define BURST_GAP_NS (10 * SCALE_US)
-#define BURST_RUN 8
+#define BURST_RUN 4
 #define BURST_BYTES 2048
 
 /* How soon the thread looks after a burst of stores */
