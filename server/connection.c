@@ -37,6 +37,13 @@
 #define POLL_QUIET 64
 #define POLL_SELDOM 16
 
+/*
+ * Between two polls the processor is offered to others.  One that keeps it for
+ * so long is not waiting for us: offer it no more for a while.
+ */
+#define YIELD_MAX_NS SCALE_MS
+#define YIELD_PAUSE_NS (20 * SCALE_MS)
+
 /* Turns of a connection alone in its home until it may spin (again) */
 #define CROWD_TURNS 16
 
@@ -531,6 +538,23 @@ static void conn_ready(void *opaque)
 }
 
 /*
+ * Who is to answer may be waiting for this processor: another server on the
+ * same host, to which we forward, or which forwards to us.  But who only
+ * computes would keep it for a whole slice, again and again.
+ */
+static void home_yield(RiodHome *home)
+{
+    int64_t now = get_clock();
+
+    if (now >= home->yield_ns) {
+        sched_yield();
+        if (get_clock() - now > YIELD_MAX_NS) {
+            home->yield_ns = now + YIELD_PAUSE_NS;
+        }
+    }
+}
+
+/*
  * One busy connection makes the event loop ask all of its home, again and
  * again.  Those that were quiet for long are asked now and then only; as soon
  * as nobody is busy they are waited for like any other descriptor.
@@ -546,6 +570,9 @@ static bool conn_poll(void *opaque)
         return false;
     }
     if (!conn_receive(conn, 0)) {
+        if (conn->home->last_conn == conn) {
+            home_yield(conn->home);
+        }
         return false;
     }
     conn->poll_misses = 0;

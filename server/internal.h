@@ -187,6 +187,7 @@ struct RiodHome {
     RiodCall *call;             /* the main loop waits for this one */
     const RiodConnection *last_conn;    /* who spoke last; only compared */
     unsigned crowd;             /* > 0: several connections are busy */
+    int64_t yield_ns;           /* no yielding before; see connection.c */
 
     QLIST_ENTRY(RiodHome) node;         /* main loop only */
 };
