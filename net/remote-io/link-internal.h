@@ -51,6 +51,9 @@ struct RioLink {
     RioQueue rx;
     uint32_t rx_target;         /* size that the traffic of late asks for */
     uint8_t rx_small;           /* receives in a row that were far below it */
+    size_t rx_space;            /* room that was given out last */
+    bool rx_keep;               /* large messages come: keep what they need */
+    uint64_t rx_swept;          /* bytes received until the last sweep */
     uint64_t files_from;        /* bytes of the stream that came ... */
     uint64_t files_to;          /* ... with descriptors; 0 = none */
 

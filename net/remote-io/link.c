@@ -12,6 +12,12 @@
 #define RX_BULK     65536u      /* largest buffer that traffic alone asks for */
 #define RX_SMALL    64u         /* small receives in a row until it shrinks */
 
+/*
+ * Behind the rest of a message that is larger than this, only the beginning of
+ * the next one is received: it must be moved to the front of the buffer.
+ */
+#define RX_LARGE    16384u
+
 /* --- life --- */
 
 /*
@@ -184,20 +190,13 @@ void rio_queue_reserve(RioQueue *q, size_t n)
     q->tail = used;
 }
 
-/* Bytes that the buffer must still take for the message that has begun */
-static size_t rx_wanted(const RioLink *l)
+/* What is missing of the message that has begun; 0: not known, or nothing */
+static size_t rx_missing(const RioLink *l, uint32_t *length)
 {
     size_t used = l->rx.tail - l->rx.head;
-    size_t want = l->rx_target > used + RX_MIN ? l->rx_target - used : RX_MIN;
-    uint32_t length;
 
-    if (used >= 4) {
-        length = rio_encoded_length(l->rx.data + l->rx.head);
-        if (length <= l->max_message && length > used) {
-            want = MAX(want, length - used);
-        }
-    }
-    return want;
+    *length = used >= 4 ? rio_encoded_length(l->rx.data + l->rx.head) : 0;
+    return *length <= l->max_message && *length > used ? *length - used : 0;
 }
 
 /*
@@ -206,14 +205,29 @@ static size_t rx_wanted(const RioLink *l)
  */
 uint8_t *rio_link_rx_space(RioLink *l, size_t *space)
 {
-    if (l->rx.head == l->rx.tail) {
+    size_t used = l->rx.tail - l->rx.head;
+    size_t want = l->rx_target > used + RX_MIN ? l->rx_target - used : RX_MIN;
+    uint32_t length;
+    size_t missing = rx_missing(l, &length);
+
+    if (length > RX_LARGE && missing) {
+        want = missing + RX_MIN;
+        l->rx_keep = true;
+    }
+    if (!used) {
         l->rx.head = l->rx.tail = 0;
-        if (l->rx.size > l->rx_target) {
+        if (l->rx.size > l->rx_target && !l->rx_keep) {
             rio_queue_free(&l->rx);
         }
     }
-    rio_queue_reserve(&l->rx, rx_wanted(l));
+    rio_queue_reserve(&l->rx, MAX(want, missing));
     *space = l->rx.size - l->rx.tail;
+    if (length > RX_LARGE && missing) {
+        *space = want;
+    } else {
+        *space = MIN(*space, MAX(want, RX_BULK));
+    }
+    l->rx_space = *space;
     return l->rx.data + l->rx.tail;
 }
 
@@ -235,7 +249,7 @@ static void rx_adapt(RioLink *l, size_t n, size_t space)
 void rio_link_received(RioLink *l, size_t n, int64_t now_ms)
 {
     g_assert(n <= l->rx.size - l->rx.tail);
-    rx_adapt(l, n, l->rx.size - l->rx.tail);
+    rx_adapt(l, n, l->rx_space);
     l->rx.tail += n;
     l->last_rx_ms = now_ms;
     l->stats.rx_frames++;
@@ -424,6 +438,15 @@ static int64_t tick_ping(RioLink *l, int64_t now_ms)
  * own only while some session was busy: an idle link has the keep-alive's
  * timer and no other.
  */
+/* Where little came lately the next receive may give memory back */
+static void rx_rest(RioLink *l)
+{
+    if (l->stats.rx_bytes - l->rx_swept < RX_LARGE) {
+        l->rx_keep = false;
+    }
+    l->rx_swept = l->stats.rx_bytes;
+}
+
 bool rio_link_tick(RioLink *l, int64_t now_ms, int64_t *next_ms,
                    RioError *err)
 {
@@ -447,6 +470,7 @@ bool rio_link_tick(RioLink *l, int64_t now_ms, int64_t *next_ms,
     }
     if (now_ms - l->sweep_ms >= l->keepalive_ms - l->keepalive_ms / 8) {
         rio_link_sweep(l);
+        rx_rest(l);
         l->sweep_ms = now_ms;
     }
     if (!rio_list_empty(&l->recent)) {

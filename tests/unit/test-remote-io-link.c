@@ -403,6 +403,8 @@ static void test_receive_buffer_grows_and_shrinks(void)
     RioLinkConfig c = client_config(), s = server_config();
     Wire w;
     size_t space;
+    int64_t next_ms;
+    RioError err;
     RioMessage m = {
         .op = RIO_OP_STATE_LOAD, .payload = { data, sizeof(data) },
     };
@@ -422,7 +424,39 @@ static void test_receive_buffer_grows_and_shrinks(void)
         carry(&w, w.server, w.client);
     }
     rio_link_rx_space(w.server, &space);
+    g_assert_cmpuint(space, >, 4096);   /* the next may be as large */
+    for (int i = 1; i <= 2; i++) {
+        g_assert_true(rio_link_tick(w.server, i * RIO_DEFAULT_KEEPALIVE_MS,
+                                    &next_ms, &err));
+    }
+    rio_link_rx_space(w.server, &space);
     g_assert_cmpuint(space, ==, 4096);
+    free_wire(&w);
+}
+
+static void test_rest_of_a_large_message_is_received_alone(void)
+{
+    static uint8_t data[RIO_MAX_DMA];
+    RioLinkConfig c = client_config(), s = server_config();
+    Wire w;
+    static uint8_t buf[RIO_MAX_MESSAGE];
+    size_t space, first = 1000;
+    uint32_t length;
+    RioMessage m = {
+        .op = RIO_OP_STATE_LOAD, .payload = { data, sizeof(data) },
+    };
+
+    c.caps = s.caps = UINT64_MAX;
+    w = new_wire(&c, &s);
+    shake_hands(&w);
+    length = rio_encode(&m, buf, sizeof(buf));
+    give(w.server, buf, first, 0);
+    g_assert_cmpint(next(w.server, &m), ==, RIO_NEXT_NONE);
+    rio_link_rx_space(w.server, &space);
+    g_assert_cmpuint(space, ==, length - first + 4096);
+    give(w.server, buf + first, length - first, 0);
+    g_assert_cmpint(next(w.server, &m), ==, RIO_NEXT_MESSAGE);
+    g_assert_cmpuint(m.payload.len, ==, sizeof(data));
     free_wire(&w);
 }
 
@@ -635,6 +669,8 @@ int main(int argc, char **argv)
     T("any-partition-of-the-stream", test_any_partition_of_the_stream);
     T("receive-buffer-grows-and-shrinks",
       test_receive_buffer_grows_and_shrinks);
+    T("rest-of-a-large-message-is-received-alone",
+      test_rest_of_a_large_message_is_received_alone);
     T("peer-that-asks-but-does-not-listen",
       test_peer_that_asks_but_does_not_listen);
     T("bye-carries-its-reason", test_bye_carries_its_reason);

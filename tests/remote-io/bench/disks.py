@@ -2,6 +2,7 @@
 """A Linux guest that measures its disks with fio.
 
     fio_files()   what the guest needs of this host's fio
+    boot_images() the kernel, and a file system with fio
     DiskGuest     the guest's shell, over its serial port
     Job           one measurement of one disk
 """
@@ -12,6 +13,9 @@ import shutil
 import subprocess
 
 from programs import BenchError, BenchGuest
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+TOOLS = os.path.join(HERE, '../../../scripts/remote-io')
 
 MODULES = ('nvme', 'virtio_pci', 'virtio_blk')
 
@@ -32,6 +36,25 @@ def fio_files():
     for path in re.findall(r'(/\S+) \(0x', done.stdout):
         found.append(f'--file={path}={os.path.realpath(path)}')
     return found
+
+
+def tool(*argv):
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True,
+                          check=False)
+    if done.returncode:
+        raise BenchError(f'{os.path.basename(argv[0])} failed (see above)')
+    return done.stdout
+
+
+def boot_images(folder):
+    """Return the paths of the kernel and of a file system with fio."""
+    found = dict(line.split('=', 1) for line in
+                 tool(f'{TOOLS}/fetch-kernel').splitlines())
+    initrd = os.path.join(folder, 'initrd')
+    tool(f'{TOOLS}/build-initramfs', f'--busybox={found["BUSYBOX"]}',
+         f'--init={HERE}/fio-init', f'--modules={found["MODULES"]}',
+         *(f'--module={name}' for name in MODULES), *fio_files(), initrd)
+    return found['KERNEL'], initrd
 
 
 class Job:
