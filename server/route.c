@@ -18,6 +18,9 @@ static QTAILQ_HEAD(, RiodRoute) routes = QTAILQ_HEAD_INITIALIZER(routes);
 static GHashTable *by_token;
 static uint32_t last_number;
 
+/* To copy so much into a queue costs more than a system call of its own */
+#define RELAY_AT_ONCE 32768u
+
 /* Connections with something that was relayed and is not sent */
 static GPtrArray *to_flush;
 
@@ -495,6 +498,36 @@ bool riod_route_adopt(RiodConnection *conn, RiodPeer *peer,
 
 /* --- messages --- */
 
+/*
+ * A large message goes from where it was received straight to the transport,
+ * if nothing waits there.  Returns: false when it must be queued.
+ */
+static bool relay_at_once_locked(RiodConnection *to, const RioSession *queue,
+                                 const RioMessage *m, uint8_t hops)
+{
+    /* Its bytes are ours until the next receive, and were judged */
+    uint8_t *bytes = (uint8_t *)m->payload.data;
+    struct iovec iov = { bytes, m->payload.len };
+    ssize_t sent;
+
+    if (m->payload.len < RELAY_AT_ONCE) {
+        return false;
+    }
+    riod_connection_send_locked(to);
+    if (to->closed || to->closing || to->blocked ||
+        rio_link_state(to->link) != RIO_LINK_READY ||
+        rio_link_tx_pending(to->link)) {
+        return false;
+    }
+    rio_relabel(bytes, rio_session_ids(queue), hops);
+    sent = rio_transport_send(to->transport, &iov, 1, NULL);
+    if (sent <= 0) {
+        return false;           /* an error shows when it is sent again */
+    }
+    rio_link_tx_past(to->link, m->payload, sent, rio_transport_now_ms());
+    return true;
+}
+
 static void relay(RiodRoute *r, int way, const RioMessage *m)
 {
     RiodConnection *to = way == RIOD_UP ? r->up_conn : r->down_conn;
@@ -505,7 +538,8 @@ static void relay(RiodRoute *r, int way, const RioMessage *m)
     WITH_QEMU_LOCK_GUARD(&to->lock) {
         hops = rio_link_caps(to->link) & RIO_CAP_ROUTE ? m->hops + 1 : 0;
         if (!to->closing) {
-            ok = rio_session_relay(queue, m->payload, hops);
+            ok = relay_at_once_locked(to, queue, m, hops) ||
+                 rio_session_relay(queue, m->payload, hops);
         }
     }
     r->messages[way]++;

@@ -459,6 +459,24 @@ void rio_link_tx_done(RioLink *l, size_t n, int64_t now_ms)
     l->planned = 0;
 }
 
+void rio_link_tx_past(RioLink *l, RioBytes message, size_t n, int64_t now_ms)
+{
+    size_t rest = message.len - n;
+
+    g_assert(!l->partial && l->control.head == l->control.tail);
+    l->stats.tx_frames++;
+    l->stats.tx_bytes += n;
+    l->last_tx_ms = now_ms;
+    if (G_UNLIKELY(rio_link_watched(l))) {
+        rio_link_show_sent(l, message.data, message.len, message.len);
+    }
+    if (rest) {
+        rio_queue_reserve(&l->control, rest);
+        memcpy(l->control.data + l->control.tail, message.data + n, rest);
+        l->control.tail += rest;
+    }
+}
+
 /*
  * A session in the list may have lost its reason to be there: its connection
  * was lost, or a message carried the ACK it wanted.

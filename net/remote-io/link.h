@@ -198,6 +198,15 @@ bool rio_link_tx_files(const RioLink *l);
 /* The transport took @n bytes of them (n > 0) */
 void rio_link_tx_done(RioLink *l, size_t n, int64_t now_ms);
 
+/**
+ * rio_link_tx_past: @message was sent without being queued, @n bytes of it
+ * @n: > 0; the rest is copied, and is sent before anything else
+ *
+ * For large messages that are relayed.  Only while rio_link_tx_pending() is
+ * false and the link is READY.
+ */
+void rio_link_tx_past(RioLink *l, RioBytes message, size_t n, int64_t now_ms);
+
 /* True when rio_link_tx() would return more than 0 (also an ACK it wants) */
 bool rio_link_tx_pending(RioLink *l);
 

@@ -460,6 +460,32 @@ static void test_rest_of_a_large_message_is_received_alone(void)
     free_wire(&w);
 }
 
+/* What comes after the rest of it is a message of its own */
+static void test_message_sent_past_the_queues_is_completed_first(void)
+{
+    uint8_t ping[RIO_HEADER_SIZE + 8];
+    RioMessage m = { .op = RIO_OP_PING };
+
+    for (size_t sent = 1; sent <= sizeof(ping); sent++) {
+        Wire w = new_ready();
+
+        g_assert_cmpuint(rio_encode(&m, ping, sizeof(ping)), ==,
+                         sizeof(ping));
+        give(w.server, ping, sent, 0);
+        rio_link_tx_past(w.client, (RioBytes) { ping, sizeof(ping) }, sent,
+                         0);
+        g_assert_true(rio_link_tx_pending(w.client) == (sent < sizeof(ping)));
+        rio_link_send(w.client, &m);
+        g_assert_cmpuint(carry(&w, w.client, w.server), ==,
+                         2 * sizeof(ping) - sent);
+        g_assert_cmpint(next(w.server, &(RioMessage) { }), ==, RIO_NEXT_NONE);
+        /* Two answers */
+        g_assert_cmpuint(carry(&w, w.server, w.client), ==,
+                         2 * sizeof(ping));
+        free_wire(&w);
+    }
+}
+
 static void test_peer_that_asks_but_does_not_listen(void)
 {
     Wire w = new_ready();
@@ -669,6 +695,8 @@ int main(int argc, char **argv)
     T("any-partition-of-the-stream", test_any_partition_of_the_stream);
     T("receive-buffer-grows-and-shrinks",
       test_receive_buffer_grows_and_shrinks);
+    T("message-sent-past-the-queues-is-completed-first",
+      test_message_sent_past_the_queues_is_completed_first);
     T("rest-of-a-large-message-is-received-alone",
       test_rest_of_a_large_message_is_received_alone);
     T("peer-that-asks-but-does-not-listen",
