@@ -299,7 +299,7 @@ void riod_dma_reply(RiodSession *s, const RioMessage *m)
     bool more = m->flags & RIO_FLAG_MORE;
     RioError err;
 
-    if (!rm && (int32_t)(m->tag - s->first_tag) < 0) {
+    if (!rm && s->reborn && (int32_t)(m->tag - s->first_tag) < 0) {
         /* Asked for in an earlier life of the module, which asks again */
     } else if (!rm) {
         rio_error_set(&err, RIO_STATUS_PROTOCOL, "DMA_READ_REPLY with tag %u, "

@@ -465,7 +465,8 @@ struct RiodSession {
     unsigned num_reads;
     uint32_t read_bytes;
     uint32_t next_tag;
-    uint32_t first_tag;         /* of this life; earlier ones are dropped */
+    uint32_t first_tag;         /* if @reborn: replies to earlier ... */
+    bool reborn;                /* ... ones are dropped */
 
     /* Home only: memory that the client shares */
     RiodShare *share;           /* NULL = none */

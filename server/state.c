@@ -320,6 +320,7 @@ static const char *load_sessions(RiodInstance *inst, const RiodSession *only,
                 s->irqs.told = v[2];
                 s->irqs.pulsed = v[3];
                 s->first_tag = s->next_tag = v[4];
+                s->reborn = true;
             }
         }
     }
