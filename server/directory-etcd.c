@@ -50,6 +50,7 @@ struct RiodEtcd {
     /* Keeper only */
     uint64_t lease;             /* 0 = none */
     bool claimed;               /* our key is ours */
+    bool held;                  /* it was before */
     bool said_taken, said_refused;
     GHashTable *written;        /* modules that have a key */
 
@@ -70,11 +71,11 @@ static bool stopped(const RiodEtcd *e)
     return qatomic_read(&e->stop);
 }
 
-/* Until @ms are over, somebody has news, or the end */
-static void nap(RiodEtcd *e, int ms)
+/* Until @ms are over, or the end; with @for_news, until there is some */
+static void nap(RiodEtcd *e, int ms, bool for_news)
 {
     QEMU_LOCK_GUARD(&e->lock);
-    if (!e->stop && !(e->claimed && (e->changed || e->robbed))) {
+    if (!e->stop && !(for_news && (e->changed || e->robbed))) {
         qemu_cond_timedwait(&e->cond, &e->lock, ms);
     }
 }
@@ -177,7 +178,8 @@ static bool claim_if(RiodEtcd *e, const char *target, const char *field,
 
 /*
  * A server that was started again finds what it left behind.  Nobody else can
- * listen at its addresses on its host while it does.
+ * listen at its addresses on its host while it does.  If somebody took the key
+ * from this process, though, that one is no process of before.
  */
 static bool is_ours(RiodEtcd *e, const QDict *kv, char **at)
 {
@@ -194,7 +196,7 @@ static bool is_ours(RiodEtcd *e, const QDict *kv, char **at)
 
         *at = g_strjoinv(" or ", there->addresses);
         ours = (owner && g_str_equal(owner, e->owner)) ||
-               (host && g_str_equal(host, e->host) &&
+               (!e->held && host && g_str_equal(host, e->host) &&
                 g_strv_equal((const char * const *)there->addresses,
                              (const char * const *)e->addresses));
     }
@@ -239,6 +241,7 @@ static bool claim(RiodEtcd *e, Error **errp)
         trace_riod_etcd_claimed(e->directory->text, e->key);
         g_hash_table_remove_all(e->written);
         e->said_taken = false;
+        e->held = true;
     }
     e->claimed = won;
     riod_source_registered(e->source, won);
@@ -376,12 +379,12 @@ static void *keeper_thread(void *opaque)
 
         if (!keep(e, &err)) {
             say_failed(e, err);
-            nap(e, MIN(RETRY_MS, period));
+            nap(e, MIN(RETRY_MS, period), false);
         } else if (!e->claimed) {
-            nap(e, MIN(RETRY_MS, period));
+            nap(e, MIN(RETRY_MS, period), false);
         } else {
             e->said_refused = false;
-            nap(e, period);
+            nap(e, period, true);
         }
     }
     if (e->lease) {

@@ -20,8 +20,12 @@
 
 #define CONNECT_MS 3000l
 
-/* How often a wait looks whether it was cancelled by who cannot wake it */
+/*
+ * How often a wait looks whether it was cancelled by who cannot wake it; a
+ * stream belongs to somebody who can
+ */
 #define SLICE_MS 50
+#define STREAM_SLICE_MS 1000
 
 struct RioEtcd {
     const RioDirectory *directory;
@@ -200,7 +204,8 @@ static CURLcode run(RioEtcd *e, const bool *cancel)
             return CURLE_OPERATION_TIMEDOUT;
         }
         if (running) {
-            curl_multi_poll(e->multi, NULL, 0, SLICE_MS, NULL);
+            curl_multi_poll(e->multi, NULL, 0,
+                            e->line ? STREAM_SLICE_MS : SLICE_MS, NULL);
         }
     }
     while ((msg = curl_multi_info_read(e->multi, &left))) {
