@@ -20,11 +20,17 @@
 
 /*
  * Each interval wakes this end twice, for a PING and its PONG, and the other
- * end once: together less than two wake-ups a second.  Three silent intervals
- * end before the default loss-timeout does, so that there is time to find a
- * way around a dead link.
+ * end once: together less than two wake-ups a second.
  */
 #define KEEPALIVE_MS 1600
+
+/*
+ * A half-open connection is found as soon as with three intervals of a second:
+ * a PING that is not answered in time is not asked again, as TCP repeats it.
+ * This is over before the default loss-timeout, so that there is time to find
+ * a way around a dead link.
+ */
+#define PATIENCE_MS 3000
 
 /* Granularity at which a blocking step looks whether it is still wanted */
 #define SLICE_NS (20 * SCALE_MS)
@@ -87,6 +93,7 @@ static RioLink *new_link(RemoteIOCore *s)
         .software = "QEMU " QEMU_VERSION,
         .caps = capabilities(s),
         .keepalive_ms = KEEPALIVE_MS,
+        .patience_ms = PATIENCE_MS,
         .watch = &rio_link_tracer,
         .watch_opaque = s->name,
     };

@@ -433,6 +433,21 @@ static int64_t tick_ping(RioLink *l, int64_t now_ms)
     return now_ms + l->keepalive_ms;
 }
 
+/* The interval that was agreed on may be longer than ours */
+static int64_t longest_silence(const RioLink *l)
+{
+    int64_t interval = l->keepalive_ms;
+
+    if (l->config.side == RIO_SIDE_SERVER) {
+        return interval * (RIO_KEEPALIVE_MISSES + 1);
+    }
+    if (!l->config.patience_ms) {
+        return interval * RIO_KEEPALIVE_MISSES;
+    }
+    return CLAMP(l->config.patience_ms, interval * 3 / 2,
+                 interval * RIO_KEEPALIVE_MISSES);
+}
+
 /*
  * Sweeps go along with ticks that happen anyway, and ask for one of their
  * own only while some session was busy: an idle link has the keep-alive's
@@ -459,8 +474,7 @@ bool rio_link_tick(RioLink *l, int64_t now_ms, int64_t *next_ms,
     if (l->state != RIO_LINK_READY) {
         return tick_waiting(l, now_ms, next_ms, err);
     }
-    dead_ms = l->last_rx_ms +
-              (int64_t)l->keepalive_ms * (RIO_KEEPALIVE_MISSES + !client);
+    dead_ms = l->last_rx_ms + longest_silence(l);
     if (now_ms >= dead_ms) {
         return dead(err, "the peer was silent", now_ms - l->last_rx_ms);
     }

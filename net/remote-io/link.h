@@ -54,6 +54,9 @@ typedef struct RioLinkConfig {
     uint32_t max_message;       /* accepted; 0 = RIO_MAX_MESSAGE */
     uint32_t keepalive_ms;      /* proposed by CLIENT; SERVER may raise it;
                                    0 = RIO_DEFAULT_KEEPALIVE_MS */
+    uint32_t patience_ms;       /* CLIENT: silence that ends the link, if less
+                                   than RIO_KEEPALIVE_MISSES intervals; at
+                                   least one and a half; 0 = those */
     uint32_t client_id;         /* SERVER: given to the peer, see
                                    rio_link_set_client_id() */
     uint32_t server_id;         /* SERVER: own id */

@@ -623,6 +623,36 @@ static void test_silent_server_is_found_dead(void)
     free_wire(&w);
 }
 
+/* It may be found dead sooner, but a PING has half an interval at least */
+static void test_patience_ends_sooner_than_three_intervals(void)
+{
+    static const struct {
+        uint32_t patience, interval;
+        int64_t dead;
+    } cases[] = {
+        { 2 * INTERVAL, INTERVAL, 2 * INTERVAL },
+        { 1, INTERVAL, INTERVAL * 3 / 2 },
+        { 9 * INTERVAL, INTERVAL, RIO_KEEPALIVE_MISSES * INTERVAL },
+        { 2 * INTERVAL, 4 * INTERVAL, 6 * INTERVAL },   /* the server's */
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        RioLinkConfig c = client_config(), s = server_config();
+        int64_t at = 0, now = 0;
+        Wire w;
+
+        c.patience_ms = cases[i].patience;
+        s.keepalive_ms = cases[i].interval;
+        w = new_wire(&c, &s);
+        shake_hands(&w);
+        while (tick(w.client, now, &at)) {
+            now = at;
+        }
+        g_assert_cmpint(now, ==, cases[i].dead);
+        free_wire(&w);
+    }
+}
+
 static void test_silent_client_is_found_dead_one_interval_later(void)
 {
     Wire w = new_ready();
@@ -708,6 +738,8 @@ int main(int argc, char **argv)
     T("pings-keep-the-servers-timer-from-firing",
       test_pings_keep_the_servers_timer_from_firing);
     T("silent-server-is-found-dead", test_silent_server_is_found_dead);
+    T("patience-ends-sooner-than-three-intervals",
+      test_patience_ends_sooner_than_three_intervals);
     T("silent-client-is-found-dead-one-interval-later",
       test_silent_client_is_found_dead_one_interval_later);
     T("handshake-has-a-time-limit", test_handshake_has_a_time_limit);
