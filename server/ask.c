@@ -10,7 +10,7 @@
 
 #include "qemu/osdep.h"
 #include "directory.h"
-#include "forward.h"
+#include "move.h"
 #include "trace.h"
 
 struct RiodAsk {
@@ -292,13 +292,28 @@ static GPtrArray *find_candidates(RiodAsk *ask)
                                      wanted_server(ask), 0);
 }
 
+/* A session that was here: only who has it now is asked, or NULL */
+static GPtrArray *moved_to(RiodAsk *ask)
+{
+    RiodPeer *peer = ask->m.op == RIO_OP_RESUME ?
+                     riod_move_whereabouts(ask->m.resume.token) : NULL;
+    GPtrArray *only = NULL;
+
+    if (peer) {
+        only = g_ptr_array_new_with_free_func((GDestroyNotify)
+                                              riod_peer_unref);
+        g_ptr_array_add(only, riod_peer_ref(peer));
+    }
+    return only;
+}
+
 static RiodPeer *next_candidate(RiodAsk *ask)
 {
     if (ask->route) {
         return ask->next++ ? NULL : ask->route->peer;
     }
     if (!ask->candidates) {
-        ask->candidates = find_candidates(ask);
+        ask->candidates = moved_to(ask) ?: find_candidates(ask);
     }
     return ask->next < ask->candidates->len ?
            ask->candidates->pdata[ask->next++] : NULL;
@@ -350,6 +365,13 @@ static bool same_attach(const RiodAsk *a, const RiodAsk *b)
            g_str_equal(x->attach.module, y->attach.module);
 }
 
+/* Servers that know each other ask each other for a session that is gone */
+static bool same_resume(const RiodAsk *a, const RiodAsk *b)
+{
+    return a->m.op == RIO_OP_RESUME && b->m.op == RIO_OP_RESUME &&
+           !memcmp(a->m.resume.token, b->m.resume.token, RIO_TOKEN_SIZE);
+}
+
 static bool check_loop(const RiodAsk *ask, RioError *err)
 {
     RiodAsk *other;
@@ -363,6 +385,11 @@ static bool check_loop(const RiodAsk *ask, RioError *err)
                              "before", riod_config.server_name);
     }
     QTAILQ_FOREACH(other, &asks, node) {
+        if (ask->m.hops > other->m.hops && same_resume(other, ask)) {
+            return rio_error_set(err, RIO_STATUS_UNKNOWN_SESSION, "server "
+                                 "'%.90s' was asked for it before",
+                                 riod_config.server_name);
+        }
         if (ask->m.hops > other->m.hops && same_attach(other, ask)) {
             return rio_error_set(err, RIO_STATUS_LOOP, "it was at server "
                                  "'%.90s' before", riod_config.server_name);

@@ -224,6 +224,12 @@ void riod_attach(RiodConnection *conn, const RioMessage *m)
     if (check_server(m->attach.server, &err)) {
         inst = riod_instance_find(m->attach.module, &err);
     }
+    if (inst && qatomic_read(&inst->waits)) {
+        rio_error_set(&err, RIO_STATUS_MODULE_BUSY, "module '%.90s' waits for "
+                      "one that moves in from another server", inst->id);
+        riod_instance_unref(inst);
+        inst = NULL;
+    }
     if (!inst && riod_peers_exist()) {
         riod_ask(conn, m, &err);
         return;

@@ -90,6 +90,8 @@ static void open_in_main(void *opaque)
         return;
     }
     block->blk = blk_new(block->inst->home->ctx, perm, shared);
+    /* A node that waits for another server is inactive, and may become so */
+    blk_set_force_allow_inactivate(block->blk);
     if (blk_insert_bs(block->blk, bs, &call->err) < 0) {
         blk_unref(block->blk);
         block->blk = NULL;
@@ -142,6 +144,48 @@ void riod_blocks_free(RiodInstance *inst)
         blk_unref(block->blk);
         g_free(block);
     }
+}
+
+bool riod_blocks_inactivate(RiodInstance *inst, Error **errp)
+{
+    RioBlock *block;
+
+    QLIST_FOREACH(block, &inst->blocks, node) {
+        Error *err = NULL;
+
+        blk_drain(block->blk);
+        if (blk_flush(block->blk) < 0 ||
+            bdrv_inactivate(blk_bs(block->blk), &err) < 0) {
+            error_setg(errp, "block node '%s' cannot be given away: %s",
+                       bdrv_get_node_name(blk_bs(block->blk)),
+                       err ? error_get_pretty(err) : "it cannot be flushed");
+            error_free(err);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool riod_blocks_activate(RiodInstance *inst, Error **errp)
+{
+    RioBlock *block;
+
+    QLIST_FOREACH(block, &inst->blocks, node) {
+        Error *err = NULL;
+        int ret;
+
+        WITH_GRAPH_RDLOCK_GUARD() {
+            ret = bdrv_activate(blk_bs(block->blk), &err);
+        }
+        if (ret < 0) {
+            error_setg(errp, "block node '%s' cannot be taken over: %s",
+                       bdrv_get_node_name(blk_bs(block->blk)),
+                       error_get_pretty(err));
+            error_free(err);
+            return false;
+        }
+    }
+    return true;
 }
 
 void riod_block_info(RioBlock *block, RioBlockInfo *info)

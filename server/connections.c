@@ -77,7 +77,7 @@ static RioLink *conn_new_link(RiodConnection *conn, const RioTransport *t,
         .caps = client ? RIOD_FORWARD_CAPS | RIO_CAP_ANNOUNCE :
                 RIO_CAP_RESUME | RIO_CAP_DMA | RIO_CAP_RECIPES |
                 RIO_CAP_LONG | RIO_CAP_LAZY | RIO_CAP_ROUTE |
-                RIO_CAP_STATE | RIO_CAP_ANNOUNCE |
+                RIO_CAP_STATE | RIO_CAP_ANNOUNCE | RIO_CAP_MOVE |
                 (files ? RIO_CAP_SHM : 0),
         .server_id = riod_config.server_id,
         .watch = &riod_connection_watch,

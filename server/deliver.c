@@ -11,7 +11,7 @@
 #include "qemu/osdep.h"
 #include "internal.h"
 #include "filter.h"
-#include "forward.h"
+#include "move.h"
 #include "trace.h"
 
 /* A session that is not, or is not here any more: say so, and go on */
@@ -238,6 +238,36 @@ void riod_sessions_drained_locked(RiodConnection *conn)
     }
 }
 
+/* Also while the module is stopped, because it moves */
+static void request_move(RiodSession *s, const RioMessage *m)
+{
+    RioError err;
+
+    if (s->caps & RIO_CAP_MOVE) {
+        riod_move_requested(s, m);
+    } else {
+        rio_error_set(&err, RIO_STATUS_UNSUPPORTED, "MOVE, which was not "
+                      "agreed on");
+        riod_session_bad_locked(s, &err);
+    }
+}
+
+/* Modules come from servers only */
+static void take_move(RiodConnection *conn, const RioMessage *m)
+{
+    RioMessage reply;
+
+    if (rio_link_peer_role(conn->link) == RIO_ROLE_SERVER) {
+        riod_move_offered(conn, m);
+        return;
+    }
+    rio_message_init(&reply, RIO_OP_MOVE_STEP_REPLY, 0, m->tag);
+    reply.ids.client = m->ids.client;
+    riod_set_reason(&reply, RIO_STATUS_DENIED, "only a server gives a module "
+                    "away");
+    riod_connection_control_locked(conn, &reply);
+}
+
 static void session_message(RiodConnection *conn, RiodSession *s,
                             const RioMessage *m)
 {
@@ -248,8 +278,10 @@ static void session_message(RiodConnection *conn, RiodSession *s,
     }
     switch (rio_session_receive(s->rio, m, err)) {
     case RIO_RECEIVE_DELIVER:
-        if (likely(s->inst->home == conn->home && !s->queued && !s->hold &&
-                   !riod_filters_exist(s->inst))) {
+        if (unlikely(m->op == RIO_OP_MOVE)) {
+            request_move(s, m);
+        } else if (likely(s->inst->home == conn->home && !s->queued &&
+                          !s->hold && !riod_filters_exist(s->inst))) {
             dispatch_locked(s, m, conn->files);
         } else {
             hand_over(conn, s, m);
@@ -291,6 +323,11 @@ void riod_deliver(RiodConnection *conn, const RioMessage *m)
         return;
     case RIO_OP_ROUTE_TRACE:
         riod_trace(conn, m);
+        return;
+    case RIO_OP_MOVE_OFFER:
+    case RIO_OP_MOVE_DATA:
+    case RIO_OP_MOVE_STEP:
+        take_move(conn, m);
         return;
     }
     label = riod_label_find_locked(conn, &m->ids);

@@ -32,7 +32,10 @@ typedef struct RiodAsk RiodAsk;
 /* What may be agreed on for a session that is forwarded: no descriptors */
 #define RIOD_FORWARD_CAPS \
     (RIO_CAP_RESUME | RIO_CAP_DMA | RIO_CAP_RECIPES | RIO_CAP_ROUTE | \
-     RIO_CAP_LONG | RIO_CAP_LAZY | RIO_CAP_STATE)
+     RIO_CAP_LONG | RIO_CAP_LAZY | RIO_CAP_STATE | RIO_CAP_MOVE)
+
+/* Without these nothing can be forwarded to a server */
+#define RIOD_FORWARD_NEEDS (RIO_CAP_RESUME | RIO_CAP_ROUTE)
 
 /* ------------------------------------------------------------- peer.c */
 
@@ -197,6 +200,9 @@ void riod_route_drop(RiodRoute *r);
 /* @conn wants to go on with @r; false with *@err when it may not */
 bool riod_route_resume(RiodRoute *r, RiodConnection *conn,
                        const RioMessage *resume, RioError *err);
+
+/* The session that @token names is here now: its client is to say RESUME */
+void riod_route_is_here(const uint8_t *token);
 
 /* The next hop agrees (status OK) or not; answers the client */
 void riod_route_resumed(RiodRoute *r, const RioMessage *resume,

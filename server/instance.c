@@ -16,6 +16,9 @@
 
 #define MAX_CLIENTS 65536u
 
+/* How long what has just been opened may take to come to rest */
+#define WAIT_MS 10000
+
 /* Ids that a refusal names, so that it fits into a reason */
 #define LISTED_IDS 8
 
@@ -37,6 +40,7 @@ void riod_instance_unref(RiodInstance *inst)
         return;
     }
     qobject_unref(inst->params);
+    qobject_unref(inst->args);
     riod_irq_vm_free(inst);
     riod_state_fini(inst);
     error_free(inst->open_error);
@@ -236,6 +240,21 @@ static RiodInstance *instance_new(const RioModule *type, const char *id,
     return inst;
 }
 
+/* For one that moves in: nothing happens in it before */
+static void waiting(RiodInstance *inst, const char *trouble, void *opaque)
+{
+    if (trouble) {
+        riod_log("module '%s' cannot wait: %s", inst->id, trouble);
+    }
+}
+
+static void wait_in_home(void *opaque)
+{
+    RiodInstance *inst = opaque;
+
+    riod_instance_stop(inst, RIOD_STOP_ACCESSES, WAIT_MS, waiting, NULL);
+}
+
 /*
  * Events of chardevs and timers, and tasks, can be on their way until the
  * module is closed; the last call lets those pass that closing itself gave
@@ -267,12 +286,33 @@ static bool instance_open(RiodInstance *inst, const char *irq_vm,
         instance_end(inst, unopen_in_home);
         return false;
     }
+    if (inst->waits) {
+        riod_home_call(inst->home, wait_in_home, inst);
+    }
     riod_chars_start(inst);
     riod_tables_lock();
     QTAILQ_INSERT_TAIL(&instances, inst, node);
     riod_tables_unlock();
     trace_riod_instance_open(inst->id, inst->type->name, inst->number);
     riod_directory_modules_changed();
+    return true;
+}
+
+static bool check_incoming(const QDict *args, const RioModule *type,
+                           bool *waits, Error **errp)
+{
+    const char *text = qdict_get_try_str(args, "incoming");
+
+    *waits = false;
+    if (text && !riod_params_bool(text, waits)) {
+        error_setg(errp, "incoming is on or off, not '%.64s'", text);
+        return false;
+    }
+    if (*waits && !riod_registry_state(type)) {
+        error_setg(errp, "no module of type '%s' can move in: the type does "
+                   "not say what its state is", type->name);
+        return false;
+    }
     return true;
 }
 
@@ -284,6 +324,7 @@ bool riod_instance_add(const QDict *args, Error **errp)
     RiodInstance *inst;
     RiodHome *home;
     QDict *params;
+    bool waits;
 
     if (!driver) {
         error_setg(errp, "name the type of the module first; --module help "
@@ -299,12 +340,14 @@ bool riod_instance_add(const QDict *args, Error **errp)
         return false;
     }
     home = riod_home_get(qdict_get_try_str(args, "iothread"), errp);
-    if (!home) {
+    if (!home || !check_incoming(args, type, &waits, errp)) {
         qobject_unref(params);
         return false;
     }
     inst = instance_new(type, id, home, params);
     inst->added = riod_upgrade_serving();
+    inst->args = qdict_clone_shallow(args);
+    inst->waits = waits;
     if (!instance_open(inst, qdict_get_try_str(args, "interrupt-vm"), errp)) {
         riod_instance_unref(inst);
         return false;
@@ -363,6 +406,20 @@ bool riod_instance_del(const char *id, Error **errp)
     }
     instance_close(inst);
     return true;
+}
+
+bool riod_instance_renew(RiodInstance *inst, Error **errp)
+{
+    g_autoptr(QDict) args = NULL;
+
+    if (find_locked(inst->id) != inst) {
+        error_setg(errp, "it was removed");
+        return false;
+    }
+    args = qdict_clone_shallow(inst->args);
+    qdict_put_str(args, "incoming", "on");
+    instance_close(inst);
+    return riod_instance_add(args, errp);
 }
 
 void riod_instances_close_all(void)

@@ -656,6 +656,7 @@ struct RiodInstance {
     RiodHome *home;
     void *state;
     QDict *params;              /* name -> string, fallbacks filled in */
+    QDict *args;                /* that it was added with */
     RioDescription desc;
     uint8_t *encoded_desc;
     size_t encoded_desc_len;
@@ -696,14 +697,28 @@ struct RiodInstance {
     /* Home writes under the tables' lock, so it reads without */
     RiodSession **clients;      /* [max_clients], NULL = free */
 
+    /* Moves, see move.h */
+    bool waits;                 /* atomic: for a module that moves in */
+    bool moving;                /* default home: it moves out */
+    void *arrival;              /* default home: what moves in, or NULL */
+
     QLIST_HEAD(, RioChar) chars;        /* main loop, or home in open */
     QLIST_HEAD(, RioBlock) blocks;      /* the same */
     bool removing;                      /* tables' lock */
     QTAILQ_ENTRY(RiodInstance) node;    /* tables' lock */
 };
 
-/* Main loop.  @args: driver, id, iothread and the parameters as strings */
+/*
+ * Main loop.  @args: driver, id, iothread, incoming, interrupt-vm and the
+ * parameters as strings
+ */
 bool riod_instance_add(const QDict *args, Error **errp);
+
+/*
+ * Main loop: what is in @inst is elsewhere, or was never used.  It is closed,
+ * and one like it waits in its place for a module that moves in.
+ */
+bool riod_instance_renew(RiodInstance *inst, Error **errp);
 bool riod_instance_del(const char *id, Error **errp);
 void riod_instances_close_all(void);
 
@@ -838,6 +853,13 @@ void riod_event_directory(const char *source, const char *trouble,
 
 /* Any thread: another server has our id in @source, at @address */
 void riod_event_taken(const char *source, const char *address);
+
+/* Default home: @module moved to @server, or did not because of @trouble */
+void riod_event_moved(const char *module, const char *server, const char *as,
+                      const char *trouble);
+
+/* Home: it came from @server */
+void riod_event_moved_in(RiodInstance *inst, const char *server);
 
 /* Lock of the server's tables */
 void riod_tables_lock(void);

@@ -19,7 +19,7 @@
 
 #include "directory.h"
 #include "filter.h"
-#include "forward.h"
+#include "move.h"
 #include "irqvm.h"
 
 /* ------------------------------------------------------------ queries */
@@ -76,6 +76,7 @@ static void riod_monitor_module(RiodInstance *inst, void *opaque)
     out->id = g_strdup(inst->id);
     out->driver = g_strdup(inst->type->name);
     out->module_id = inst->number;
+    out->incoming = qatomic_read(&inst->waits);
     out->restart = riod_monitor_restart(inst->desc.restart);
     out->iothread = g_strdup(inst->home->name ?: "");
     out->max_clients = inst->max_clients;
@@ -256,11 +257,106 @@ RemoteIODirectory *qmp_query_remote_io_directory(Error **errp)
     return out;
 }
 
+static RemoteIOMovePhase riod_monitor_phase(RiodMoveState state)
+{
+    switch (state) {
+    case RIOD_MOVE_OFFERING:
+        return REMOTE_IO_MOVE_PHASE_OFFERING;
+    case RIOD_MOVE_STOPPING:
+    case RIOD_MOVE_DOOMED:
+        return REMOTE_IO_MOVE_PHASE_STOPPING;
+    case RIOD_MOVE_SENDING:
+        return REMOTE_IO_MOVE_PHASE_SENDING;
+    case RIOD_MOVE_COMMITTING:
+        return REMOTE_IO_MOVE_PHASE_COMMITTING;
+    case RIOD_MOVE_DONE:
+        return REMOTE_IO_MOVE_PHASE_DONE;
+    default:
+        return REMOTE_IO_MOVE_PHASE_FAILED;
+    }
+}
+
+static void riod_monitor_move(const RiodMoveInfo *info, void *opaque)
+{
+    RemoteIOMoveList ***tail = opaque;
+    RemoteIOMove *out = g_new0(RemoteIOMove, 1);
+
+    out->id = g_strdup(info->module);
+    out->to = g_strdup(info->server);
+    out->module = g_strdup(info->as);
+    out->phase = riod_monitor_phase(info->state);
+    out->error = g_strdup(info->trouble);
+    out->bytes = info->done;
+    out->total = info->total;
+    out->blackout_us = info->blackout_ns / SCALE_US;
+    QAPI_LIST_APPEND(*tail, out);
+}
+
+static void riod_monitor_moves(void *opaque)
+{
+    RemoteIOMoveList **tail = opaque;
+
+    riod_moves_foreach(riod_monitor_move, &tail);
+}
+
+RemoteIOMoveList *qmp_query_remote_io_moves(Error **errp)
+{
+    RemoteIOMoveList *list = NULL;
+
+    riod_home_call(riod_home_default(), riod_monitor_moves, &list);
+    return list;
+}
+
 /* ------------------------------------------------------------ changes */
 
 void qmp_remote_io_directory_reload(Error **errp)
 {
     riod_directory_reload(errp);
+}
+
+typedef struct MoveCall {
+    const char *id, *to, *module;
+    bool ok;
+    RioError err;
+} MoveCall;
+
+static void riod_monitor_start_move(void *opaque)
+{
+    MoveCall *call = opaque;
+
+    call->ok = riod_move_start(call->id, call->to, call->module, &call->err);
+}
+
+void qmp_remote_io_module_move(const char *id, const char *to,
+                               const char *module, Error **errp)
+{
+    MoveCall call = { .id = id, .to = to, .module = module };
+
+    if (module && strlen(module) > RIO_MAX_STRING) {
+        error_setg(errp, "a module id has at most %u bytes", RIO_MAX_STRING);
+        return;
+    }
+    riod_home_call(riod_home_default(), riod_monitor_start_move, &call);
+    if (!call.ok) {
+        error_setg(errp, "%s", call.err.text);
+    }
+}
+
+static void riod_monitor_cancel_move(void *opaque)
+{
+    MoveCall *call = opaque;
+
+    call->ok = riod_move_cancel(call->id, &call->err);
+}
+
+void qmp_remote_io_module_move_cancel(const char *id, Error **errp)
+{
+    MoveCall call = { .id = id };
+
+    riod_home_call(riod_home_default(), riod_monitor_cancel_move, &call);
+    if (!call.ok) {
+        error_setg(errp, "%s", call.err.text);
+    }
 }
 
 /* A member of the command as the text that --module would have had */

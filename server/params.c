@@ -17,7 +17,7 @@
 #include "internal.h"
 
 /* Keys of --module that are the server's own */
-static const char *const riod_own_keys[] = { "driver", "id",
+static const char *const riod_own_keys[] = { "driver", "id", "incoming",
                                             "interrupt-vm", "iothread" };
 
 bool riod_params_uint(const char *text, uint64_t *value)

@@ -12,7 +12,7 @@
 #include "qapi/qapi-visit-sockets.h"
 #include "qobject/qdict.h"
 #include "directory.h"
-#include "forward.h"
+#include "move.h"
 #include "trace.h"
 
 #define CONNECT_MS 5000
@@ -273,11 +273,11 @@ static bool peer_check(RiodPeer *peer, const RioLink *link, RioError *err)
                              " not '%.80s': give each its own server id",
                              peer->text, rio_link_peer_name(link), peer->id);
     }
-    if (RIOD_FORWARD_CAPS & ~rio_link_caps(link)) {
+    if (RIOD_FORWARD_NEEDS & ~rio_link_caps(link)) {
         return rio_error_set(err, RIO_STATUS_UNSUPPORTED, "server '%.80s' "
                              "cannot be forwarded to: it lacks the "
                              "capabilities 0x%" PRIx64, peer->id,
-                             (uint64_t)(RIOD_FORWARD_CAPS &
+                             (uint64_t)(RIOD_FORWARD_NEEDS &
                                         ~rio_link_caps(link)));
     }
     return true;
@@ -304,6 +304,7 @@ void riod_peer_ready(RiodConnection *conn)
     peer->conn = riod_connection_ref(conn);
     peer->connects++;
     riod_asks_peer_ready(peer);
+    riod_moves_peer_ready(peer);
     peer_end_if_unneeded(peer);
     riod_routes_flush();
 }
@@ -319,6 +320,7 @@ void riod_peer_lost(RiodConnection *conn, const char *reason)
     peer->links--;
     riod_announce_forget(peer);
     riod_peer_ref(peer);
+    riod_moves_peer_lost(peer);
     if (!peer->found || peer->users > 1) {
         peer_failed(peer, reason);
     }
@@ -337,6 +339,9 @@ void riod_peer_message(RiodConnection *conn, const RioMessage *m)
         break;
     case RIO_OP_ANNOUNCE:
         riod_announce_heard(conn, m);
+        break;
+    case RIO_OP_MOVE_STEP_REPLY:
+        riod_move_answered(conn, m);
         break;
     default:
         /* Of a session that was let go while this was on its way */

@@ -91,6 +91,10 @@ static bool is_relayed(void *opaque, const RioMessage *m)
     case RIO_OP_RESUME:
     case RIO_OP_RESUME_REPLY:
     case RIO_OP_ROUTE_TRACE:
+    case RIO_OP_MOVE_OFFER:
+    case RIO_OP_MOVE_DATA:
+    case RIO_OP_MOVE_STEP:
+    case RIO_OP_MOVE_STEP_REPLY:
         return false;
     case RIO_OP_ROUTE_TRACE_REPLY:
         if (!m->ids.module) {
@@ -441,6 +445,16 @@ bool riod_route_resume(RiodRoute *r, RiodConnection *conn,
     return true;
 }
 
+/* The session has other ids at the next hop than it had at the one before */
+static void rename_down(RiodRoute *r, const RioIds *ids)
+{
+    if (memcmp(&r->down.ids, ids, sizeof(*ids))) {
+        leave(&r->down_conn, &r->down, r->down_queue);
+        r->down.ids = *ids;
+        rio_session_set_ids(r->down_queue, ids);
+    }
+}
+
 void riod_route_resumed(RiodRoute *r, const RioMessage *resume,
                         const RioMessage *reply)
 {
@@ -450,6 +464,9 @@ void riod_route_resumed(RiodRoute *r, const RioMessage *resume,
                 reply->status == RIO_STATUS_GONE;
     RioMessage m = *reply;
 
+    if (ok) {
+        rename_down(r, &reply->ids);
+    }
     if (ok && (!conn || !route_join(r, conn, r->peer->conn))) {
         route_lost(r);
         return;
@@ -597,6 +614,16 @@ static void way_is_lost(RiodRoute *r, const char *reason)
     }
 }
 
+void riod_route_is_here(const uint8_t *token)
+{
+    RiodRoute *r = riod_route_find(token);
+
+    if (r) {
+        way_is_lost(r, "the module has moved here");
+        route_free(r);
+    }
+}
+
 /* The reason is in the body, which nobody has judged */
 static void server_ended_it(RiodRoute *r, const RioMessage *m)
 {
@@ -625,6 +652,29 @@ static void server_ended_it(RiodRoute *r, const RioMessage *m)
     riod_connection_unref(up);
 }
 
+/* To the client the way is lost, and another is there when it comes back */
+static void session_moved(RiodRoute *r, const RioMessage *m)
+{
+    RioMessage moved = *m;
+    RiodPeer *peer;
+    RioError err;
+
+    moved.payload.data += RIO_HEADER_SIZE;
+    moved.payload.len -= RIO_HEADER_SIZE;
+    if (!rio_decode_body(&moved, &err)) {
+        moved.moved.server[0] = '\0';
+    }
+    peer = riod_peer_find(moved.moved.server);
+    if (peer && peer != r->peer) {
+        leave(&r->down_conn, &r->down, r->down_queue);
+        riod_peer_unref(r->peer);
+        r->peer = riod_peer_ref(peer);
+    }
+    trace_riod_route_moved(r->client->name, r->device, moved.moved.server,
+                           r->peer->id);
+    way_is_lost(r, "the module has moved to another server");
+}
+
 static void message_up(RiodRoute *r, const RioMessage *m)
 {
     RiodConnection *up = r->up_conn;
@@ -646,7 +696,9 @@ void riod_route_message(RiodConnection *conn, const RioMessage *m)
 {
     RiodRoute *r = conn->relayed->route;
 
-    if (unlikely(m->hops >= RIO_MAX_HOPS)) {
+    if (unlikely(m->op == RIO_OP_MOVED && conn->next_hop)) {
+        session_moved(r, m);
+    } else if (unlikely(m->hops >= RIO_MAX_HOPS)) {
         route_end(r, RIO_STATUS_LOOP, "too many servers pass it on");
     } else if (unlikely(rio_op_cap(m->op) & ~r->caps)) {
         g_autofree char *text =

@@ -609,6 +609,7 @@ RiodSession *riod_session_find(const RioMessage *resume, RiodClient *client)
     riod_tables_lock();
     QLIST_FOREACH(s, &sessions, node) {
         if ((!client || s->client == client) &&
+            !qatomic_read(&s->inst->waits) && !s->inst->forgotten &&
             token_matches(rio_session_token(s->rio), resume->resume.token)) {
             found = riod_session_ref(s);
             break;

@@ -154,4 +154,12 @@ int riod_block_flush(RioBlock *block);
 /* Main loop, after close */
 void riod_blocks_free(RiodInstance *inst);
 
+/*
+ * Main loop, of a stopped instance: all of its disks are written and given
+ * away, locks included; or they are taken (back).  Nothing is done to what is
+ * so already.  False with *@errp.
+ */
+bool riod_blocks_inactivate(RiodInstance *inst, Error **errp);
+bool riod_blocks_activate(RiodInstance *inst, Error **errp);
+
 #endif /* SERVER_TASK_SERVICES_H */

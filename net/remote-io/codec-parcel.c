@@ -11,7 +11,7 @@
 
 /* Bytes before the first string, see "The parcel" in the specification */
 #define HEAD_FIXED      24u
-#define SESSION_FIXED   64u
+#define SESSION_FIXED   56u
 
 /* --- writing --- */
 
@@ -36,46 +36,18 @@ size_t rio_parcel_session_put(uint8_t *p, const RioParcelSession *s)
 
     rio_put32(p + 4, s->slot);
     rio_put64(p + 8, s->caps);
-    rio_put32(p + 16, s->levels);
-    rio_put32(p + 20, s->told);
-    rio_put32(p + 24, s->pulsed);
-    rio_put32(p + 28, s->num_vectors);
-    memcpy(p + 32, s->client_uuid, RIO_UUID_SIZE);
-    memcpy(p + 48, s->vm_uuid, RIO_UUID_SIZE);
+    rio_put32(p + 16, s->max_message);
+    rio_put32(p + 20, 0);
+    memcpy(p + 24, s->client_uuid, RIO_UUID_SIZE);
+    memcpy(p + 40, s->vm_uuid, RIO_UUID_SIZE);
     rio_write_string(&w, s->client);
     rio_write_string(&w, s->vm);
     rio_write_string(&w, s->device);
-    rio_write_bytes(&w, s->vectors);
     rio_put32(p, w.p - p + s->record.len);
     return w.p - p;
 }
 
-void rio_parcel_vector_put(uint8_t *vectors, uint32_t i, uint32_t vector)
-{
-    rio_put32(vectors + 4 * i, vector);
-}
-
-uint32_t rio_parcel_vector(const RioParcelSession *s, uint32_t i)
-{
-    return rio_get32(s->vectors.data + 4 * i);
-}
-
 /* --- reading --- */
-
-static bool check_vectors(const RioParcelSession *s, RioError *err)
-{
-    uint32_t least = 0, vector;
-
-    for (uint32_t i = 0; i < s->num_vectors; i++) {
-        vector = rio_parcel_vector(s, i);
-        if (vector < least || vector >= RIO_MAX_MSIX) {
-            return rio_error_set(err, RIO_STATUS_PROTOCOL, "a parcel with "
-                                 "interrupt %u behind %u", vector, least);
-        }
-        least = vector + 1;
-    }
-    return true;
-}
 
 static bool read_names(RioReader *r, RioParcelSession *s, RioError *err)
 {
@@ -101,26 +73,19 @@ static bool read_session(RioReader *r, RioParcelSession *s, RioError *err)
     }
     s->slot = rio_get32(p + 4);
     s->caps = rio_get64(p + 8);
-    s->levels = rio_get32(p + 16);
-    s->told = rio_get32(p + 20);
-    s->pulsed = rio_get32(p + 24);
-    s->num_vectors = rio_get32(p + 28);
-    memcpy(s->client_uuid, p + 32, RIO_UUID_SIZE);
-    memcpy(s->vm_uuid, p + 48, RIO_UUID_SIZE);
+    s->max_message = rio_get32(p + 16);
+    memcpy(s->client_uuid, p + 24, RIO_UUID_SIZE);
+    memcpy(s->vm_uuid, p + 40, RIO_UUID_SIZE);
+    if (rio_get32(p + 20)) {
+        return rio_error_set(err, RIO_STATUS_PROTOCOL, "reserved bytes of a "
+                             "session in a parcel are not 0");
+    }
     if (!read_names(&body, s, err)) {
         return false;
     }
-    if (s->num_vectors > RIO_MAX_MSIX ||
-        (size_t)(body.end - body.p) < 4 * (size_t)s->num_vectors) {
-        return rio_error_set(err, RIO_STATUS_PROTOCOL, "%u interrupts of a "
-                             "session in %zu bytes", s->num_vectors,
-                             (size_t)(body.end - body.p));
-    }
-    s->vectors = (RioBytes) { body.p, 4 * s->num_vectors };
-    body.p += s->vectors.len;
     s->record = (RioBytes) { body.p, body.end - body.p };
     r->p = body.end;
-    return check_vectors(s, err);
+    return true;
 }
 
 /* Each session has a slot of its own; those of one module are few */

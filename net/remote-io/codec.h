@@ -543,36 +543,28 @@ typedef struct RioParcel {
     RioBytes rest;              /* sessions, see rio_parcel_session() */
 } RioParcel;
 
-/* One session of it.  @vectors are ascending and below RIO_MAX_MSIX. */
+/* One session of it */
 typedef struct RioParcelSession {
     uint32_t slot;
     uint64_t caps;
-    uint32_t levels;
-    uint32_t told;
-    uint32_t pulsed;
+    uint32_t max_message;
     uint8_t client_uuid[RIO_UUID_SIZE];
     uint8_t vm_uuid[RIO_UUID_SIZE];
     RioString client;           /* not empty */
     RioString vm;
     RioString device;
-    uint32_t num_vectors;
-    RioBytes vectors;           /* see rio_parcel_vector() */
     RioBytes record;            /* see rio_session_import() */
 } RioParcelSession;
 
-/* Bytes that a head (with its driver) and a session (with all) may take */
+/* Bytes that a head, and a session without its record, may take */
 #define RIO_PARCEL_HEAD_MAX (26u + RIO_MAX_STRING)
-#define RIO_PARCEL_SESSION_MAX (70u + 3 * RIO_MAX_STRING + 4 * RIO_MAX_MSIX)
+#define RIO_PARCEL_SESSION_MAX (62u + 3 * RIO_MAX_STRING)
 
 /* Returns: bytes written at @p: all before the state, whose length is given */
 size_t rio_parcel_put(uint8_t *p, const RioParcel *parcel);
 
 /* Returns: bytes written at @p: all before the record, which follows */
 size_t rio_parcel_session_put(uint8_t *p, const RioParcelSession *session);
-
-/* Write and read a vector */
-void rio_parcel_vector_put(uint8_t *vectors, uint32_t i, uint32_t vector);
-uint32_t rio_parcel_vector(const RioParcelSession *session, uint32_t i);
 
 /* Returns: false with *@err when @bytes are no parcel */
 bool rio_parcel_get(RioBytes bytes, RioParcel *parcel, RioError *err)

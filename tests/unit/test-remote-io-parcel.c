@@ -9,22 +9,16 @@
 
 static const uint8_t record[] = { 1, 2, 3, 4, 5 };
 
-static void add_session(GByteArray *to, uint32_t slot, unsigned vectors)
+static void add_session(GByteArray *to, uint32_t slot)
 {
     uint8_t bytes[RIO_PARCEL_SESSION_MAX];
-    uint8_t list[4 * RIO_MAX_MSIX];
     RioParcelSession s = {
-        .slot = slot, .caps = 5, .levels = 1, .told = 3, .pulsed = 2,
+        .slot = slot, .caps = 5, .max_message = 8192,
         .client_uuid = { 6 }, .vm_uuid = { 7 },
         .client = "host a", .vm = "vm", .device = "d0",
-        .num_vectors = vectors,
-        .vectors = { list, 4 * vectors },
         .record = { record, sizeof(record) },
     };
 
-    for (unsigned i = 0; i < vectors; i++) {
-        rio_parcel_vector_put(list, i, 2 * i);
-    }
     g_byte_array_append(to, bytes, rio_parcel_session_put(bytes, &s));
     g_byte_array_append(to, record, sizeof(record));
 }
@@ -41,8 +35,8 @@ static GByteArray *some_parcel(void)
 
     g_byte_array_append(bytes, head, rio_parcel_put(head, &parcel));
     g_byte_array_append(bytes, state, sizeof(state));
-    add_session(bytes, 1, 3);
-    add_session(bytes, 5, 0);
+    add_session(bytes, 1);
+    add_session(bytes, 5);
     return bytes;
 }
 
@@ -68,20 +62,15 @@ static void test_what_was_written_is_read(void)
     g_assert_true(rio_parcel_session(&parcel, &at, &s));
     g_assert_cmpuint(s.slot, ==, 1);
     g_assert_cmpuint(s.caps, ==, 5);
-    g_assert_cmpuint(s.levels, ==, 1);
-    g_assert_cmpuint(s.told, ==, 3);
-    g_assert_cmpuint(s.pulsed, ==, 2);
+    g_assert_cmpuint(s.max_message, ==, 8192);
     g_assert_cmpuint(s.client_uuid[0], ==, 6);
     g_assert_cmpuint(s.vm_uuid[0], ==, 7);
     g_assert_cmpstr(s.client, ==, "host a");
     g_assert_cmpstr(s.vm, ==, "vm");
     g_assert_cmpstr(s.device, ==, "d0");
-    g_assert_cmpuint(s.num_vectors, ==, 3);
-    g_assert_cmpuint(rio_parcel_vector(&s, 2), ==, 4);
     g_assert_cmpmem(s.record.data, s.record.len, record, sizeof(record));
     g_assert_true(rio_parcel_session(&parcel, &at, &s));
     g_assert_cmpuint(s.slot, ==, 5);
-    g_assert_cmpuint(s.num_vectors, ==, 0);
     g_assert_false(rio_parcel_session(&parcel, &at, &s));
 }
 
@@ -165,10 +154,9 @@ static void test_each_refusal_says_why(void)
         { 36, 0, RIO_STATUS_PROTOCOL, "a session of 0 bytes" },
         { 36 + 4, 6, RIO_STATUS_PROTOCOL, "slot 5 behind 7" },
         { 36 + 4, 255, RIO_STATUS_PROTOCOL, "slot 5 behind 256" },
-        { 36 + 31, 1, RIO_STATUS_PROTOCOL, "interrupts of a session" },
-        { 36 + 64, 0, RIO_STATUS_PROTOCOL, "" },
-        { 36 + 64 + 16 + 4, 5, RIO_STATUS_PROTOCOL, "interrupt 4 behind 6" },
-        { 36 + 64 + 16 + 9, 8, RIO_STATUS_PROTOCOL, "interrupt 2052" },
+        { 36 + 20, 1, RIO_STATUS_PROTOCOL, "reserved" },
+        { 36 + 56, 0, RIO_STATUS_PROTOCOL, "" },
+        { 36 + 56 + 1, 1, RIO_STATUS_PROTOCOL, "client of a parcel" },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
