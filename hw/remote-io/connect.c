@@ -79,7 +79,7 @@ static uint64_t capabilities(RemoteIOCore *s)
     uint64_t recipes = RIO_CAP_RECIPES | RIO_CAP_LONG | RIO_CAP_LAZY;
 
     return RIO_CAP_RESUME | RIO_CAP_ROUTE | RIO_CAP_STATE |
-           (s->pci ? RIO_CAP_DMA : 0) |
+           RIO_CAP_MOVE | (s->pci ? RIO_CAP_DMA : 0) |
            (s->use_recipes ? recipes : 0) |
            (s->share.enabled ? RIO_CAP_SHM : 0);
 }
@@ -197,13 +197,22 @@ static bool pump(RemoteIOCore *s, RemoteIOConn *conn, RioMessage *m,
 RemoteIOConn *remote_io_connect(RemoteIOCore *s, int64_t timeout_ms,
                                 Error **errp)
 {
+    return remote_io_connect_to(s, NULL, s->server_text, timeout_ms, errp);
+}
+
+RemoteIOConn *remote_io_connect_to(RemoteIOCore *s, SocketAddress *server,
+                                   const char *text, int64_t timeout_ms,
+                                   Error **errp)
+{
     int64_t deadline = remote_io_now_ns() + timeout_ms * SCALE_MS;
     RemoteIOConn *conn = g_new0(RemoteIOConn, 1);
     Error *err = NULL;
 
     conn->refs = 1;
-    trace_remote_io_connecting(s->name, s->server_text);
-    conn->transport = remote_io_reach(s, timeout_ms, &err);
+    trace_remote_io_connecting(s->name, text);
+    conn->transport = server
+        ? rio_transport_connect(server, timeout_ms, &s->hurry, &err)
+        : remote_io_reach(s, timeout_ms, &err);
     if (!conn->transport) {
         error_setg(errp, "%s; does a remote-io-server listen there?",
                    error_get_pretty(err));
@@ -340,7 +349,8 @@ void remote_io_give_back(RemoteIOConn *conn, const RemoteIOAttach *a,
 }
 
 RemoteIOResume remote_io_resume(RemoteIOCore *s, RemoteIOConn *conn,
-                                uint64_t *peer_received, Error **errp)
+                                RioIds *ids, uint64_t *peer_received,
+                                Error **errp)
 {
     int64_t deadline = remote_io_now_ns() +
                        (int64_t)s->connect_timeout_ms * SCALE_MS;
@@ -357,6 +367,7 @@ RemoteIOResume remote_io_resume(RemoteIOCore *s, RemoteIOConn *conn,
                RIO_TOKEN_SIZE);
         m.resume.received = rio_session_received(s->session);
     }
+    *ids = m.ids;
     trace_remote_io_resuming(s->name, m.epoch, m.resume.received);
     rio_link_send(conn->link, &m);
     if (!pump(s, conn, &m, deadline, errp)) {
@@ -373,6 +384,9 @@ RemoteIOResume remote_io_resume(RemoteIOCore *s, RemoteIOConn *conn,
     switch (m.status) {
     case RIO_STATUS_OK:
         *peer_received = m.resume.received;
+        if (rio_link_caps(conn->link) & RIO_CAP_MOVE) {
+            *ids = m.ids;
+        }
         return REMOTE_IO_RESUMED;
     case RIO_STATUS_UNKNOWN_SESSION:
     case RIO_STATUS_UNKNOWN_MODULE:

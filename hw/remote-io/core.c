@@ -556,6 +556,9 @@ void remote_io_core_finalize(RemoteIOCore *s)
     g_free(s->lost_reason);
     g_free(s->gone_reason);
     g_free(s->call.reason);
+    g_free(s->move.refusal);
+    g_free(s->move.hint);
+    g_free(s->move.hint_name);
     g_free(s->outage_reason);
     g_free(s->desc_bytes);
     g_free(s->name);

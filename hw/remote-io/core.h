@@ -22,6 +22,7 @@
  *   fit.c         is a module the device that the guest knows?
  *   surprise.c    unplug without asking the guest
  *   migrate.c     the machine moves to another host: VMState, freezing
+ *   move.c        the module moves to another server: asked for, followed
  *   snapshot.c    the module's state, for savevm and loadvm
  *   dma.c         the module's reads and writes of guest memory
  *   recipe.c      what a doorbell takes along
@@ -211,6 +212,25 @@ typedef struct RemoteIOCall {
     RemoteIOWaiter *waiter;     /* who asked, NULL: has given up */
 } RemoteIOCall;
 
+/* lock: the module moves to another server; see move.c */
+typedef struct RemoteIOMove {
+    bool active;                /* a job of ours has asked for it */
+    bool over;                  /* ... and it is done, or refused */
+    bool idle;                  /* the server said that nothing moves */
+    bool cancelling;
+    uint32_t start_tag, last_tag;
+    uint8_t phase;              /* RIO_MOVE_* */
+    uint64_t done, total;       /* bytes; total is 0 until it is known */
+    uint64_t reconnects;        /* counter, when the server was asked last */
+    char *refusal;
+    RioString server, module;   /* names at the target; module may be empty */
+
+    bool moved;                 /* MOVED came: follow it */
+    char *hint;                 /* address, NULL: none was given */
+    char *hint_name;            /* of the server there */
+    int64_t since_ns;           /* the link was given up */
+} RemoteIOMove;
+
 /* What travels of things that have no fixed size */
 typedef struct RemoteIOSavedRecipe {
     uint32_t len;
@@ -346,6 +366,7 @@ struct RemoteIOCore {
     uint32_t quiesces;          /* QUIESCE_REPLYs to come */
     bool go_owed;               /* ... and then the module shall go on */
     RemoteIOCall call;          /* see there */
+    RemoteIOMove move;          /* see there */
     RemoteIOOrder order;        /* the thread carries it out, and clears it */
     Error *order_error;         /* what became of the last one */
 
@@ -566,6 +587,10 @@ char *remote_io_where_locked(RemoteIOCore *s);
 /* connect.c: blocking, without lock; ends early once @hurry is set */
 RemoteIOConn *remote_io_connect(RemoteIOCore *s, int64_t timeout_ms,
                                 Error **errp);
+/* The same, to @server if it is not NULL; @text is for people */
+RemoteIOConn *remote_io_connect_to(RemoteIOCore *s, SocketAddress *server,
+                                   const char *text, int64_t timeout_ms,
+                                   Error **errp);
 void remote_io_conn_free(RemoteIOConn *conn);
 bool remote_io_attach(RemoteIOCore *s, RemoteIOConn *conn,
                       RemoteIOAttach *out, int64_t timeout_ms, Error **errp);
@@ -582,8 +607,10 @@ typedef enum {
     REMOTE_IO_NO_ANSWER,        /* *errp is set; try again later */
 } RemoteIOResume;
 
+/* @ids: those that the session has from now on */
 RemoteIOResume remote_io_resume(RemoteIOCore *s, RemoteIOConn *conn,
-                                uint64_t *peer_received, Error **errp);
+                                RioIds *ids, uint64_t *peer_received,
+                                Error **errp);
 
 /* thread.c */
 void *remote_io_thread(void *opaque);
@@ -635,6 +662,20 @@ bool remote_io_snapshot_put(RemoteIOCore *s, const uint8_t *data,
 /* An answer came.  Returns: NULL, or why the server must not send it */
 const char *remote_io_state_reply_locked(RemoteIOCore *s,
                                          const RioMessage *m);
+
+/*
+ * move.c: MOVE_REPLY (NULL, or why the server must not send it) and MOVED came
+ */
+const char *remote_io_move_reply_locked(RemoteIOCore *s, const RioMessage *m);
+void remote_io_moved_locked(RemoteIOCore *s, const RioMessage *m);
+/*
+ * The thread, without lock: connect to where the module is said to be.
+ * Returns: NULL when that is not known or nobody is there; then *@where is
+ * NULL, too, and the session goes on over the server as before.
+ */
+RemoteIOConn *remote_io_follow(RemoteIOCore *s, SocketAddress **where);
+/* BQL and lock: resumed.  Takes over @where, which may be NULL */
+void remote_io_followed_locked(RemoteIOCore *s, SocketAddress *where);
 
 /* fit.c: what of @d differs from what the guest knows; NULL: nothing does */
 char *remote_io_difference(const RioDescription *known,

@@ -181,6 +181,11 @@ static const char *deliver(RemoteIOCore *s, const RioMessage *m)
                "the device did not agree on such";
     case RIO_OP_RESET_REPLY:
         return reset_reply(s);
+    case RIO_OP_MOVE_REPLY:
+        return remote_io_move_reply_locked(s, m);
+    case RIO_OP_MOVED:
+        remote_io_moved_locked(s, m);
+        return NULL;
     case RIO_OP_QUIESCE_REPLY:
     case RIO_OP_STATE_SAVE_REPLY:
     case RIO_OP_STATE_LOAD_REPLY:

@@ -124,6 +124,8 @@ static bool check_movable(RemoteIOCore *s, Error **errp)
     WITH_QEMU_LOCK_GUARD(&s->lock) {
         if (s->num_waiting && !running) {
             why = "accesses of the guest wait for it";
+        } else if (s->move.active) {
+            why = "its module is being moved";
         } else if (s->order) {
             why = "it is being attached or detached";
         } else if (s->state_lost) {

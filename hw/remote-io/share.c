@@ -215,6 +215,7 @@ void remote_io_share_submit_locked(RemoteIOCore *s)
     RemoteIOShare *sh = &s->share;
 
     if (!sh->table || !s->conn || in_flight(sh) ||
+        !(rio_link_caps(s->conn->link) & RIO_CAP_SHM) ||
         same(sh->table, wanted_locked(s))) {
         return;
     }

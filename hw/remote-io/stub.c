@@ -27,6 +27,12 @@ void qmp_remote_io_attach(const char *id, RemoteIOAddress *server,
     error_setg(errp, "there is no remote-io device '%s'", id);
 }
 
+void qmp_remote_io_move(const char *id, const char *server,
+                        const char *module, const char *job_id, Error **errp)
+{
+    error_setg(errp, "there is no remote-io device '%s'", id);
+}
+
 RemoteIOInfoList *qmp_query_remote_io(Error **errp)
 {
     return NULL;

@@ -64,10 +64,12 @@ static void note_failure_locked(RemoteIOCore *s, Error *err)
 
 /* The session goes on where it was */
 static bool resumed_locked(RemoteIOCore *s, RemoteIOConn *conn,
-                           uint64_t peer_received, Error **errp)
+                           const RioIds *ids, uint64_t peer_received,
+                           Error **errp)
 {
     RioError err = { };
 
+    rio_session_set_ids(s->session, ids);
     if (!rio_session_resume(s->session, s->epoch, peer_received, &err)) {
         error_setg(errp, "server %s cannot resume the session: %s",
                    s->server_text, err.text);
@@ -142,14 +144,23 @@ static void reconnect(RemoteIOCore *s)
     bool gone = s->gone;
     bool ok = false;
     RemoteIOResume r = REMOTE_IO_NO_ANSWER;
+    SocketAddress *where = NULL;
+    bool moved = s->move.moved;
+    bool locked;
+    RioIds ids;
 
     remote_io_unlock(s);
-    conn = remote_io_connect(s, s->connect_timeout_ms, &err);
+    conn = moved ? remote_io_follow(s, &where) : NULL;
+    conn = conn ?: remote_io_connect(s, s->connect_timeout_ms, &err);
     if (conn) {
         r = gone ? REMOTE_IO_UNKNOWN
-                 : remote_io_resume(s, conn, &received, &err);
+                 : remote_io_resume(s, conn, &ids, &received, &err);
         ok = r == REMOTE_IO_RESUMED ||
              (r == REMOTE_IO_UNKNOWN && attach_again(s, conn, &a, &err));
+    }
+    locked = ok && moved;
+    if (locked) {
+        bql_lock();
     }
     remote_io_lock(s);
     if (ok && s->order) {
@@ -167,9 +178,16 @@ static void reconnect(RemoteIOCore *s)
         if (r == REMOTE_IO_UNKNOWN) {
             remote_io_fresh_locked(s, conn, &a);
         } else {
-            ok = resumed_locked(s, conn, received, &err);
+            ok = resumed_locked(s, conn, &ids, received, &err);
         }
     }
+    if (locked) {
+        if (ok) {
+            remote_io_followed_locked(s, g_steal_pointer(&where));
+        }
+        bql_unlock();
+    }
+    qapi_free_SocketAddress(where);
     if (!ok) {
         if (s->leader == s) {
             resign(s);
