@@ -3,9 +3,14 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * One banner per file, in the order in which a request meets them.  Fault
- * filters, which may stand between session and module, have a map of their
- * own: filter.h.
+ * One banner per file, in the order in which a request meets them.  These have
+ * maps of their own:
+ *   task-services.h   tasks: guest memory, disks, doorbells
+ *   forward.h         routing to other servers; directory.h: who has a module
+ *   state.h           a module's state as bytes; quiesce.c brings it to rest
+ *   journal.h         what outlives the process; upgrade.c
+ *   move.h            a module goes to another server
+ *   filter.h          fault filters, between session and module
  *
  * Threads: the main loop listens, answers QMP, runs chardevs and adds and
  * removes modules.  Everything else happens in homes: threads with an event

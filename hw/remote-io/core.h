@@ -29,7 +29,8 @@
  *   lazy.c        stores that wait for something to travel with
  *   share.c       guest memory that the server may map (same host)
  *   irq.c         the only file that drives lines and messages
- *   stats.c       counters; monitor.c: query-remote-io
+ *   stats.c       counters; monitor.c: query-remote-io; route.c:
+ *                 query-remote-io-route; stub.c: commands without the device
  *   core.c        properties, plug, reset, unplug
  *
  * Threads: virtual processors (accesses), the device's own thread, the main
