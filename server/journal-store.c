@@ -581,6 +581,7 @@ bool riod_area_record(RiodArea *area, uint64_t word, const uint8_t **data,
         }
         if (number[i] > word) {
             area_slot(area, i)->word = word_make(0);
+            mark_dirty(area, area_slot(area, i), sizeof(SlotHead));
             number[i] = 0;
         }
         if (number[i] && (newest < 0 || number[i] > number[newest])) {
@@ -588,6 +589,10 @@ bool riod_area_record(RiodArea *area, uint64_t word, const uint8_t **data,
         }
     }
     area->next = newest == 0;
+    /* Else a later commit, of other areas, would make it valid again */
+    if (!riod_area_sync(area)) {
+        return damaged("the disk", errp);
+    }
     if (newest < 0) {
         return true;
     }
