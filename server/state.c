@@ -409,6 +409,7 @@ static bool load(RiodInstance *inst, const RiodSession *only, RioBytes head,
         riod_jobs_disown(inst);         /* else they may be of others */
     }
     apply_image(inst, image);
+    riod_journal_touch(inst);
     trace_riod_state_load(inst->id, version, len);
     return true;
 }
