@@ -59,6 +59,20 @@ static unsigned kind_of(const char *name, unsigned allowed)
     return 0;
 }
 
+static void bad_kind(const char *word, unsigned allowed, Error **errp)
+{
+    g_autoptr(GString) known = g_string_new(NULL);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(kind_names); i++) {
+        if (kind_names[i].kind & allowed) {
+            g_string_append_printf(known, "%s%s", known->len ? ", " : "",
+                                   kind_names[i].name);
+        }
+    }
+    error_setg(errp, "kind '%s' is none that it can act upon: %s, joined "
+               "with '+'", word, known->str);
+}
+
 bool riod_filter_parse_kinds(const char *text, unsigned allowed,
                              unsigned *kinds, Error **errp)
 {
@@ -69,19 +83,13 @@ bool riod_filter_parse_kinds(const char *text, unsigned allowed,
         unsigned kind = kind_of(*word, allowed);
 
         if (!kind) {
-            g_autoptr(GString) known = g_string_new(NULL);
-
-            for (unsigned i = 0; i < ARRAY_SIZE(kind_names); i++) {
-                if (kind_names[i].kind & allowed) {
-                    g_string_append_printf(known, "%s%s", known->len ? ", " :
-                                           "", kind_names[i].name);
-                }
-            }
-            error_setg(errp, "kind '%s' is none that it can act upon: %s, "
-                       "joined with '+'", *word, known->str);
+            bad_kind(*word, allowed, errp);
             return false;
         }
         *kinds |= kind;
+    }
+    if (!*kinds) {
+        bad_kind("", allowed, errp);        /* no word at all */
     }
     return *kinds;
 }
