@@ -98,15 +98,20 @@ static bool check_segments(RiodInstance *inst, const RioModuleSegment *segs,
     return false;
 }
 
-static int coroutine_fn dma_filter(RiodSession *s, bool write,
-                                   const RioModuleSegment *segs, unsigned n)
+/* It may take long: the task is perhaps not to go on then */
+static int coroutine_fn dma_filter(RiodSession *s, const RiodJob *job,
+                                   bool write, const RioModuleSegment *segs,
+                                   unsigned n)
 {
+    int ret;
+
     uint64_t size = 0;
 
     for (unsigned i = 0; i < n; i++) {
         size += segs[i].len;
     }
-    return riod_filter_dma(s, write, n ? segs[0].addr : 0, size);
+    ret = riod_filter_dma(s, write, n ? segs[0].addr : 0, size);
+    return dma_alive(s, job) ?: ret;
 }
 
 /* ---- the gate ---------------------------------------------------------- */
@@ -479,7 +484,7 @@ int riod_dma_read(RioDevice *dev, unsigned client,
         return ret;
     }
     if (unlikely(riod_filters_exist(inst))) {
-        ret = dma_filter(s, false, segs, n);
+        ret = dma_filter(s, job, false, segs, n);
     }
     if (ret) {
         /* a filter's answer */
@@ -536,7 +541,7 @@ int riod_dma_write(RioDevice *dev, unsigned client,
         return ret;
     }
     if (unlikely(riod_filters_exist(inst))) {
-        ret = dma_filter(s, true, segs, n);
+        ret = dma_filter(s, job, true, segs, n);
     }
     if (ret) {
         /* a filter's answer */

@@ -249,5 +249,5 @@ int coroutine_fn riod_filter_dma(RiodSession *s, bool write, uint64_t addr,
     if (fate.delay_ns) {
         riod_task_sleep(&s->inst->dev, fate.delay_ns);
     }
-    return s->inst->closing ? -ECANCELED : fate.stopped ? -EFAULT : 0;
+    return fate.stopped ? -EFAULT : 0;
 }
