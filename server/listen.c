@@ -107,10 +107,15 @@ static bool listener_inherit(QIONetListener *listener, const GArray *fds,
 {
     for (guint i = 0; i < fds->len; i++) {
         int fd = qemu_dup(g_array_index(fds, int, i));
-        QIOChannelSocket *sioc = fd < 0 ? NULL :
-                                 qio_channel_socket_new_fd(fd, errp);
+        QIOChannelSocket *sioc;
 
+        if (fd < 0) {
+            error_setg_errno(errp, errno, "cannot copy a socket");
+            return false;
+        }
+        sioc = qio_channel_socket_new_fd(fd, errp);
         if (!sioc) {
+            close(fd);
             return false;
         }
         qio_net_listener_add(listener, sioc);

@@ -225,27 +225,50 @@ static char *socket_list(GPtrArray *pass)
     return g_string_free(text, false);
 }
 
-/* Returns only when it cannot be, with errno */
+static void keep_sockets(GPtrArray *pass)
+{
+    for (guint i = 0; i < pass->len; i++) {
+        const GArray *fds = pass->pdata[i];
+
+        for (guint k = 0; k < fds->len; k++) {
+            qemu_set_cloexec(g_array_index(fds, int, k));
+        }
+    }
+}
+
+/* Returns only when it cannot be, with errno, and all is as it was before */
 static void execute(int fd, const char *path, const char *from,
                     GPtrArray *pass)
 {
     g_autofree char *list = socket_list(pass);
     g_autofree char *value = g_strdup_printf("%s:%s", from, list);
-    sigset_t none;
+    int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    sigset_t none, before;
+    int error = 0;
 
     sigemptyset(&none);
-    pthread_sigmask(SIG_SETMASK, &none, NULL);
+    pthread_sigmask(SIG_SETMASK, &none, &before);
     if (folder >= 0 && fchdir(folder) < 0) {
-        return;
+        error = errno;
     }
-    setenv(VARIABLE, value, true);
-    if (path) {
-        execv(path, arguments);
-    } else {
-        fcntl(fd, F_SETFD, 0);
-        fexecve(fd, arguments, environ);
+    if (!error) {
+        setenv(VARIABLE, value, true);
+        if (path) {
+            execv(path, arguments);
+        } else {
+            fcntl(fd, F_SETFD, 0);
+            fexecve(fd, arguments, environ);
+        }
+        error = errno;
+        unsetenv(VARIABLE);
     }
-    unsetenv(VARIABLE);
+    if (here >= 0) {
+        error = fchdir(here) < 0 ? errno : error;
+        close(here);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    keep_sockets(pass);
+    errno = error;
 }
 
 static void go(void *opaque)
@@ -256,12 +279,18 @@ static void go(void *opaque)
     int words = save_words(arguments);
 
     from = g_strdup_printf("%d:%d", self, words);
-    riod_log("becoming '%s'", wanted);
     fflush(NULL);
-    execute(-1, wanted, from, pass);
+    if (self >= 0 && words >= 0) {      /* or there would be no way back */
+        riod_log("becoming '%s'", wanted);
+        execute(-1, wanted, from, pass);
+    }
     riod_log("cannot become '%s': %s; serving on", wanted, strerror(errno));
-    close(self);
-    close(words);
+    if (self >= 0) {
+        close(self);
+    }
+    if (words >= 0) {
+        close(words);
+    }
     g_free(g_steal_pointer(&wanted));
 }
 
