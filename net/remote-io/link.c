@@ -448,11 +448,6 @@ static int64_t longest_silence(const RioLink *l)
                  interval * RIO_KEEPALIVE_MISSES);
 }
 
-/*
- * Sweeps go along with ticks that happen anyway, and ask for one of their
- * own only while some session was busy: an idle link has the keep-alive's
- * timer and no other.
- */
 /* Where little came lately the next receive may give memory back */
 static void rx_rest(RioLink *l)
 {
@@ -462,6 +457,11 @@ static void rx_rest(RioLink *l)
     l->rx_swept = l->stats.rx_bytes;
 }
 
+/*
+ * Sweeps go along with ticks that happen anyway, and ask for one of their
+ * own only while some session was busy: an idle link has the keep-alive's
+ * timer and no other.
+ */
 bool rio_link_tick(RioLink *l, int64_t now_ms, int64_t *next_ms,
                    RioError *err)
 {
