@@ -313,6 +313,12 @@ static bool check_incoming(const QDict *args, const RioModule *type,
                    "not say what its state is", type->name);
         return false;
     }
+    if (*waits && riod_journal_keeps(type)) {
+        error_setg(errp, "no module of type '%s' can move in: it would be in "
+                   "the journal here, which does not know of moves",
+                   type->name);
+        return false;
+    }
     return true;
 }
 

@@ -126,7 +126,8 @@ bool riod_parcel_unpack(RiodInstance *inst, RioBytes bytes, Error **errp)
 /* --- and gone --- */
 
 /* Lock held.  Returns: true when it knows where to go from now on */
-static bool tell_moved_locked(RiodSession *s, const RiodPeer *peer)
+static bool tell_moved_locked(RiodSession *s, const char *server,
+                              const char *address)
 {
     RioMessage m;
 
@@ -136,8 +137,8 @@ static bool tell_moved_locked(RiodSession *s, const RiodPeer *peer)
     rio_message_init(&m, RIO_OP_MOVED, 0, 0);
     m.ids = s->ids;
     m.epoch = rio_session_epoch(s->rio);
-    g_strlcpy(m.moved.server, peer->id, sizeof(m.moved.server));
-    g_strlcpy(m.moved.address, peer->text, sizeof(m.moved.address));
+    g_strlcpy(m.moved.server, server, sizeof(m.moved.server));
+    g_strlcpy(m.moved.address, address, sizeof(m.moved.address));
     riod_connection_control_locked(s->conn, &m);
     riod_connection_send_locked(s->conn);
     return true;
@@ -147,14 +148,15 @@ static bool tell_moved_locked(RiodSession *s, const RiodPeer *peer)
  * To who does not know MOVED this server is a forwarder that lost its way: it
  * sends RESUME here, and that is sent on.
  */
-static void session_gone(RiodSession *s, const RiodPeer *peer)
+static void session_gone(RiodSession *s, const char *server,
+                         const char *address)
 {
     static const char reason[] = "the module has moved to another server";
     RiodConnection *conn = riod_connection_ref(s->conn);
     bool told, shared = false;
 
     WITH_QEMU_LOCK_GUARD(&conn->lock) {
-        told = tell_moved_locked(s, peer);
+        told = tell_moved_locked(s, server, address);
         shared = !conn->closed && riod_connection_is_forwarder(conn);
     }
     riod_session_end(s, RIO_STATUS_UNREACHABLE,
@@ -166,12 +168,13 @@ static void session_gone(RiodSession *s, const RiodPeer *peer)
     riod_connection_unref(conn);
 }
 
-void riod_parcel_gone(RiodInstance *inst, const RiodPeer *peer)
+void riod_parcel_gone(RiodInstance *inst, const char *server,
+                      const char *address)
 {
     riod_instance_forget(inst);
     for (unsigned i = 0; i < inst->max_clients; i++) {
         if (inst->clients[i]) {
-            session_gone(inst->clients[i], peer);
+            session_gone(inst->clients[i], server, address);
         }
     }
 }

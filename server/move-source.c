@@ -33,8 +33,8 @@ struct RiodMove {
     uint16_t number;            /* upper half of its tags */
     uint16_t seq;               /* lower half of the last one */
     uint16_t valid;             /* answers to older ones mean nothing */
-    GByteArray *parcel;
-    size_t sent, done;
+    GByteArray *parcel;         /* NULL once it ended */
+    size_t sent, done, total;
     unsigned unanswered;
     char *trouble;
     int64_t stopped_ns, blackout_ns;
@@ -50,7 +50,7 @@ typedef struct Work {
     RiodMove *mv;
     RiodInstance *inst;
     GByteArray *parcel;
-    RiodMoveEvent event;
+    char *address;              /* of the target; its home changes it */
     Error *err;
 } Work;
 
@@ -112,7 +112,7 @@ static void tell(RiodSession *s, uint32_t tag, const RiodMove *mv,
     } else if (mv) {
         t->message.moving.phase = phase_of(mv);
         t->message.moving.done = mv->done;
-        t->message.moving.total = mv->parcel ? mv->parcel->len : 0;
+        t->message.moving.total = mv->total;
     }
     riod_home_post(s->inst->home, &t->task);
 }
@@ -213,9 +213,6 @@ static void move_free(RiodMove *mv)
     QTAILQ_REMOVE(&moves, mv, node);
     num_moves--;
     timer_free(mv->timer);
-    if (mv->parcel) {
-        g_byte_array_unref(mv->parcel);
-    }
     g_free(mv->trouble);
     g_free(mv->module);
     g_free(mv->to);
@@ -223,12 +220,13 @@ static void move_free(RiodMove *mv)
     g_free(mv);
 }
 
+/* Before a new one, and not when one ends: somebody is looking at it then */
 static void forget_old_ones(void)
 {
     RiodMove *mv, *next;
 
     QTAILQ_FOREACH_SAFE(mv, &moves, node, next) {
-        if (mv->ended && num_moves > KEPT) {
+        if (mv->ended && num_moves >= KEPT) {
             move_free(mv);
         }
     }
@@ -255,8 +253,8 @@ static void end(RiodMove *mv)
     g_clear_pointer(&mv->inst, riod_instance_unref);
     g_clear_pointer(&mv->peer, riod_peer_unref);
     g_clear_pointer(&mv->client, riod_session_unref);
+    g_clear_pointer(&mv->parcel, g_byte_array_unref);
     timer_del(mv->timer);
-    forget_old_ones();
 }
 
 static void end_run(RiodTask *task)
@@ -297,6 +295,7 @@ static void stopped_run(RiodTask *task)
 
     if (w->parcel) {
         mv->parcel = w->parcel;
+        mv->total = w->parcel->len;
         happens(mv, RIOD_MOVE_STOPPED, NULL);
     } else {
         happens(mv, RIOD_MOVE_NOT_STOPPED, error_get_pretty(w->err));
@@ -425,9 +424,18 @@ static void hand_over_run(RiodTask *task)
 {
     Work *w = container_of(task, Work, task);
 
-    riod_parcel_gone(w->inst, w->mv->peer);
+    riod_parcel_gone(w->inst, w->mv->to, w->address);
+    g_free(w->address);
     riod_home_flush(w->inst->home);
     work_in_main(w, renew_in_main);
+}
+
+static void hand_over(RiodMove *mv)
+{
+    Work *w = work_new(mv, hand_over_run);
+
+    w->address = g_strdup(mv->peer->text);
+    riod_home_post(mv->inst->home, &w->task);
 }
 
 /* --- the course --- */
@@ -463,7 +471,7 @@ static void perform(RiodMove *mv, RiodMoveAction action)
     case RIOD_MOVE_HAND_OVER:
         riod_move_went(mv->parcel, mv->peer);
         tell_client(mv);
-        riod_home_post(mv->inst->home, &work_new(mv, hand_over_run)->task);
+        hand_over(mv);
         break;
     }
 }
@@ -631,6 +639,13 @@ static bool check_instance(RiodInstance *inst, RioError *err)
         return rio_error_set(err, RIO_STATUS_MODULE_BUSY, "module '%.60s' "
                              "moves already", inst->id);
     }
+    if (riod_journal_keeps(inst->type)) {
+        /* After a crash it would go on from there, and at the target, too */
+        return rio_error_set(err, RIO_STATUS_UNSUPPORTED, "module '%.60s' is "
+                             "kept in the journal of server '%.60s', and "
+                             "does not move", inst->id,
+                             riod_config.server_name);
+    }
     if (!riod_state_possible(inst, &local_err)) {
         rio_error_set(err, RIO_STATUS_UNSUPPORTED, "%.230s",
                       error_get_pretty(local_err));
@@ -653,6 +668,7 @@ static bool start(RiodInstance *inst, const char *server, const char *as,
     if (qcrypto_random_bytes(id, sizeof(id), NULL) < 0) {
         return rio_error_set(err, RIO_STATUS_IO, "no random numbers");
     }
+    forget_old_ones();
     mv = g_new0(RiodMove, 1);
     memcpy(mv->id, id, sizeof(id));
     mv->module = g_strdup(inst->id);
@@ -714,7 +730,7 @@ void riod_moves_foreach(void (*fn)(const RiodMoveInfo *, void *),
             .module = mv->module, .server = mv->to, .as = mv->as,
             .state = mv->state,
             .trouble = mv->state == RIOD_MOVE_FAILED ? mv->trouble : NULL,
-            .done = mv->done, .total = mv->parcel ? mv->parcel->len : 0,
+            .done = mv->done, .total = mv->total,
             .blackout_ns = mv->ended || !mv->stopped_ns ? mv->blackout_ns :
                            get_clock() - mv->stopped_ns,
         };

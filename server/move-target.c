@@ -163,6 +163,8 @@ static void work_done(Arrival *a, unsigned phase)
     answer(a->from, a->tag, a, NULL);
     if (phase == RIO_MOVE_COMMITTED) {
         let_go(a);
+        g_byte_array_unref(a->parcel);
+        a->parcel = g_byte_array_new();
     }
     if (a->late) {
         int kind = a->late;

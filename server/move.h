@@ -91,8 +91,12 @@ GByteArray *riod_parcel_pack(RiodInstance *inst, Error **errp);
  */
 bool riod_parcel_unpack(RiodInstance *inst, RioBytes bytes, Error **errp);
 
-/* Home of @inst, which has moved to @peer: its clients are told, and leave */
-void riod_parcel_gone(RiodInstance *inst, const RiodPeer *peer);
+/*
+ * Home of @inst, which has moved to @server at @address: its clients are told,
+ * and leave
+ */
+void riod_parcel_gone(RiodInstance *inst, const char *server,
+                      const char *address);
 
 /* Any thread: bits that a session, and a move, may have agreed on */
 #define RIOD_MOVE_CAPS \
