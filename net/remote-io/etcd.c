@@ -20,6 +20,9 @@
 
 #define CONNECT_MS 3000l
 
+/* How much longer all of an answer may take than the silence before it */
+#define WHOLE 10
+
 /*
  * How often a wait looks whether it was cancelled by who cannot wake it; a
  * stream belongs to somebody who can
@@ -40,6 +43,7 @@ struct RioEtcd {
     bool answered;              /* with any status of HTTP */
     bool ended;                 /* by @line, or because nothing came */
     Error *refusal;             /* etcd's own, in a stream */
+    int64_t began_us;
     int64_t heard_us;           /* when something came last */
     int64_t patience_us;        /* without that */
 };
@@ -183,6 +187,15 @@ static CURL *prepare(RioEtcd *e, const char *url, const char *body,
     return easy;
 }
 
+/* Also of an answer that comes byte by byte, and would take for ever */
+static bool is_late(const RioEtcd *e)
+{
+    int64_t now = g_get_monotonic_time();
+
+    return now - e->heard_us > e->patience_us ||
+           (!e->line && now - e->began_us > WHOLE * e->patience_us);
+}
+
 static bool cancelled(const bool *cancel)
 {
     return cancel && qatomic_read(cancel);
@@ -199,8 +212,7 @@ static CURLcode run(RioEtcd *e, const bool *cancel)
         if (cancelled(cancel)) {
             return CURLE_AGAIN;
         }
-        if (running &&
-            g_get_monotonic_time() - e->heard_us > e->patience_us) {
+        if (running && is_late(e)) {
             return CURLE_OPERATION_TIMEDOUT;
         }
         if (running) {
@@ -227,7 +239,7 @@ static CURLcode ask_one(RioEtcd *e, const char *url, const char *body,
     *why = '\0';
     *status = 0;
     g_string_truncate(e->body, 0);
-    e->heard_us = g_get_monotonic_time();
+    e->began_us = e->heard_us = g_get_monotonic_time();
     easy = prepare(e, url, body, headers, why);
     curl_multi_add_handle(e->multi, easy);
     code = run(e, cancel);

@@ -39,7 +39,8 @@ void rio_etcd_wake(RioEtcd *e);
  * rio_etcd_call: ask, and wait for the answer
  * @path: as in "kv/range", below /v3/
  * @request: the body; taken
- * @timeout_ms: for each of the URLs
+ * @timeout_ms: how long each of the URLs may be silent; all of an answer may
+ *     take ten times as long
  * @cancel: give up when it is set, or NULL
  *
  * Returns: the answer; NULL with *@errp naming the URL and the cause.  An
