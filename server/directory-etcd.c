@@ -52,7 +52,7 @@ struct RiodEtcd {
     bool claimed;               /* our key is ours */
     bool held;                  /* it was before */
     bool said_taken, said_refused;
-    GHashTable *written;        /* modules that have a key */
+    GHashTable *written;        /* module -> has it a key, or only perhaps? */
 
     /* Watcher only */
     GHashTable *known;          /* server id -> Known */
@@ -268,7 +268,11 @@ static bool commit(RiodEtcd *e, QList **ops, Error **errp)
     return answer;
 }
 
-/* What is new gets a key; @written is brought up to date when all went well */
+/*
+ * What is new gets a key; @written is brought up to date when all went well.
+ * Until then a key may be there, or not: a request whose answer is lost may
+ * have been carried out.
+ */
 static bool write_modules(RiodEtcd *e, char **modules, Error **errp)
 {
     QList *ops = qlist_new();
@@ -286,9 +290,10 @@ static bool write_modules(RiodEtcd *e, char **modules, Error **errp)
         }
     }
     for (char **m = modules; ok && *m; m++) {
-        if (!g_hash_table_contains(e->written, *m)) {
+        if (!g_hash_table_lookup(e->written, *m)) {
             g_autofree char *key = module_key(e, *m);
 
+            g_hash_table_insert(e->written, g_strdup(*m), NULL);
             qlist_append(ops, put_op(e, key));
             ok = qlist_size(ops) < BATCH || commit(e, &ops, errp);
         }
@@ -298,7 +303,8 @@ static bool write_modules(RiodEtcd *e, char **modules, Error **errp)
     if (ok) {
         g_hash_table_remove_all(e->written);
         for (char **m = modules; *m; m++) {
-            g_hash_table_add(e->written, g_strdup(*m));
+            g_hash_table_insert(e->written, g_strdup(*m),
+                                GINT_TO_POINTER(true));
         }
     }
     return ok;
