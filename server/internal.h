@@ -23,6 +23,8 @@
  *   1. RiodConnection.lock   (two of them: the lower number first)
  *   2. the lock of the server's tables (instances, sessions, names)
  *   3. RiodHome.lock, RiodChar.lock (RioChar)
+ *   4. locks that one file has for itself, under which no other of these is
+ *      taken: of peers, of filters of connections, of etcd
  * Module callbacks run under no lock but, while an access is carried out,
  * that of the connection it came from; host calls take only locks of step 3.
  */
