@@ -65,7 +65,7 @@ static void forget_session_locked(RemoteIOCore *s)
     s->reset_owed = false;
     s->quiesces = 0;
     s->go_owed = s->resting = false;
-    s->state_lost = s->outage = s->failing = s->gone = false;
+    s->state_lost = s->outage = s->failing = s->gone = s->fenced = false;
     s->busy = s->burst = false;
     s->lost_ns = 0;
     g_clear_pointer(&s->lost_reason, g_free);
@@ -264,6 +264,11 @@ static bool coroutine_fn detach(RemoteIOCore *s, Error **errp)
         }
         if (s->quiet) {
             error_setg(errp, "device '%s' is detached already", s->name);
+            return false;
+        }
+        if (s->deferred) {
+            error_setg(errp, "device '%s' waits for the machine that "
+                       "migrates, and is attached to nothing yet", s->name);
             return false;
         }
         trace_remote_io_detach(s->name, s->module, s->server_text);

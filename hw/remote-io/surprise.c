@@ -60,11 +60,12 @@ static void empty_slot(PCIDevice *port)
 
 bool remote_io_check_pull_out(RemoteIOCore *s, Error **errp)
 {
+    g_autofree char *name = qdev_get_human_name(s->dev);
     Error *err = NULL;
 
     if (!s->pci || !qdev_get_hotplug_handler(s->dev) ||
         !qdev_hotunplug_allowed(s->dev, &err)) {
-        error_setg(errp, "device '%s' cannot be pulled out: %s", s->name,
+        error_setg(errp, "device '%s' cannot be pulled out: %s", name,
                    err ? error_get_pretty(err)
                        : "its bus does not support hotplug");
         error_free(err);

@@ -164,6 +164,13 @@ static void reconnect(RemoteIOCore *s)
     }
     remote_io_lock(s);
     if (ok && s->order) {
+        /* Nobody would end this session later: the module must be free */
+        if (r == REMOTE_IO_RESUMED) {
+            a.ids = *rio_session_ids(s->session);
+            a.epoch = s->epoch;
+        }
+        remote_io_give_back(g_steal_pointer(&conn), &a,
+                            "device was detached");
         error_setg(&err, "the device is being detached");
         ok = false;
     }

@@ -315,6 +315,27 @@ static void test_detached_device_stays_detached(void)
     teardown(&t);
 }
 
+/* Until the stream comes there is nothing that could be detached */
+static void test_waiting_target_refuses_to_detach(void)
+{
+    Setup t = { };
+    QTestState *to;
+    QDict *rsp;
+
+    setup(&t, "counter");
+    work(&t);
+    to = new_target(&t, "");
+    rsp = qtest_qmp(to, "{ 'execute': 'remote-io-detach', "
+                    "'arguments': { 'id': 'd0' } }");
+    qmp_expect_error_and_unref(rsp, "GenericError");
+    qtest_quit(to);
+    unlink_socket(&t);
+    /* and neither it nor its end took anything from the source */
+    work(&t);
+    check_exact(&t);
+    teardown(&t);
+}
+
 /*
  * What the module writes into memory that was copied already goes over again,
  * and rings, recipes and interrupts work on at the target.
@@ -379,6 +400,8 @@ int main(int argc, char **argv)
                    test_source_may_end_before_the_target_runs);
     qtest_add_func("/remote-io/migrate/detached-device-stays-detached",
                    test_detached_device_stays_detached);
+    qtest_add_func("/remote-io/migrate/waiting-target-refuses-to-detach",
+                   test_waiting_target_refuses_to_detach);
     qtest_add_func("/remote-io/migrate/written-memory-goes-over",
                    test_memory_written_by_the_module_goes_over);
     return g_test_run();
