@@ -91,6 +91,8 @@ static void freeze(RemoteIOCore *s)
         if (!frozen) {
             s->move_error = g_strdup("the module's access to memory does not "
                                      "end");
+        } else if (s->order) {
+            s->move_error = g_strdup("it is being attached or detached");
         } else if (!s->quiet && !remote_io_lazy_submit_locked(s)) {
             s->move_error = g_strdup("stores find no room in the log");
         } else if (s->num_waiting) {
@@ -132,6 +134,9 @@ static bool check_movable(RemoteIOCore *s, Error **errp)
             why = "its server has lost its state: cont or system_reset first";
         } else if (migrate_background_snapshot()) {
             why = "a background snapshot cannot stop its module";
+        } else if (s->share.enabled && migrate_postcopy_ram()) {
+            why = "its server has memory mapped (share-memory=on), and would "
+                  "not wait for pages that come later (postcopy-ram)";
         }
     }
     if (why) {
@@ -163,6 +168,7 @@ static void end(RemoteIOCore *s)
         remote_io_snapshot_end(s);
         s->snapshot = false;
     }
+    g_clear_pointer(&s->move_error, g_free);    /* the next one may do */
     remote_io_saved_clear(s);
     WITH_QEMU_LOCK_GUARD(&s->lock) {
         s->migrating = false;
