@@ -660,6 +660,8 @@ bool remote_io_snapshot_take(RemoteIOCore *s, Error **errp);
 void remote_io_snapshot_end(RemoteIOCore *s);
 bool remote_io_snapshot_put(RemoteIOCore *s, const uint8_t *data,
                             uint32_t len, Error **errp);
+/* Tell a module that was stopped what found no room in the log before */
+void remote_io_go_on_locked(RemoteIOCore *s);
 /* An answer came.  Returns: NULL, or why the server must not send it */
 const char *remote_io_state_reply_locked(RemoteIOCore *s,
                                          const RioMessage *m);

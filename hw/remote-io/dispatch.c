@@ -69,6 +69,7 @@ void remote_io_submit_locked(RemoteIOCore *s)
     if (s->reset_owed && !s->state_lost) {
         remote_io_send_reset_locked(s);
     }
+    remote_io_go_on_locked(s);
     if (!s->num_unsubmitted) {
         return;
     }

@@ -440,7 +440,8 @@ bool remote_io_dma_load_locked(RemoteIOCore *s, const RemoteIOSaved *v,
         const RemoteIOSavedOwed *from = &v->owed[i];
 
         if ((from->op != RIO_OP_DMA_READ_REPLY &&
-             from->op != RIO_OP_DMA_WRITE_REPLY) || from->done > from->len ||
+             (from->op != RIO_OP_DMA_WRITE_REPLY || from->len)) ||
+            from->done > from->len ||
             (from->status != RIO_STATUS_OK &&
              from->status != RIO_STATUS_DMA) ||
             s->dma.owed_bytes + from->len > RIO_MAX_DMA_BYTES) {

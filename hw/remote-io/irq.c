@@ -97,6 +97,7 @@ void remote_io_irq_reset(RemoteIOCore *s)
 
     WITH_QEMU_LOCK_GUARD(&s->lock) {
         remote_io_irq_lower_all_locked(s);
+        memset(s->irq.toggled, 0, sizeof(s->irq.toggled));  /* no edge */
         bitmap_zero(s->irq.messages, RIO_MAX_MSIX);
     }
     for (i = 0; i < s->desc.lines; i++) {

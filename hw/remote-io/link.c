@@ -38,19 +38,22 @@ void remote_io_arm_locked(RemoteIOCore *s)
 {
     struct epoll_event ev = { };
     int op;
-    bool thread_reads = !s->busy && !s->frozen &&
-                        (!s->leader || s->leader == s);
+    bool thread_reads = !s->busy && (!s->leader || s->leader == s);
 
     if (!s->conn || s->conn->dead) {
         return;
     }
-    ev.events = (thread_reads ? EPOLLIN : 0) | (s->tx_blocked ? EPOLLOUT : 0);
+    ev.events = s->frozen ? 0 : (thread_reads ? EPOLLIN : 0) |
+                                (s->tx_blocked ? EPOLLOUT : 0);
     if (ev.events == s->armed) {
         return;
     }
     s->armed = ev.events;
-    if (s->watched && s->busy && !ev.events) {
-        /* As long as it is watched the sender looks for who must be woken */
+    if (s->watched && (s->busy || s->frozen) && !ev.events) {
+        /*
+         * As long as it is watched the sender looks for who must be woken;
+         * and a frozen thread would wake for ever when the server hangs up.
+         */
         op = EPOLL_CTL_DEL;
     } else {
         op = s->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;

@@ -553,7 +553,7 @@ static bool send_locked(RemoteIOCore *s, Bell *b, const RioWrite *w)
     unsigned seg = 0;
 
     if (!b->num_segs || s->num_unsubmitted || s->state_lost || s->stopping ||
-        s->failing || b->len > room_locked(s) ||
+        s->failing || s->frozen || b->len > room_locked(s) ||
         !remote_io_lazy_submit_locked(s)) {
         return false;
     }

@@ -35,6 +35,13 @@ static void go_locked(RemoteIOCore *s)
     remote_io_flush_locked(s);
 }
 
+void remote_io_go_on_locked(RemoteIOCore *s)
+{
+    if (s->go_owed && !s->quiesces) {
+        go_locked(s);
+    }
+}
+
 const char *remote_io_state_reply_locked(RemoteIOCore *s, const RioMessage *m)
 {
     RemoteIOCall *c = &s->call;
@@ -44,14 +51,13 @@ const char *remote_io_state_reply_locked(RemoteIOCore *s, const RioMessage *m)
             return "nobody asked for it";
         }
         s->quiesces--;
-        if (s->go_owed) {
-            go_locked(s);
-        }
+        remote_io_go_on_locked(s);
     } else if (!c->tag) {
         return "nobody asked for it";
     }
-    if (!c->waiter || m->tag != c->tag || m->op != c->op) {
-        return NULL;            /* whoever asked has given up */
+    if (!c->waiter || c->waiter->done || m->tag != c->tag ||
+        m->op != c->op) {
+        return NULL;            /* whoever asked has given up, or has it */
     }
     c->status = m->status;
     g_free(c->reason);
