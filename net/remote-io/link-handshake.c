@@ -179,10 +179,10 @@ static RioNextResult on_hello_reply(RioLink *l, const RioMessage *m,
  */
 static RioNextResult on_ping(RioLink *l, RioMessage *m, RioError *err)
 {
-    if (l->control.tail - l->control.head > CONTROL_LIMIT) {
+    if (rio_link_control_waits(l) > CONTROL_LIMIT) {
         rio_error_set(err, RIO_STATUS_LIMIT,
                       "PING while %zu bytes wait for the peer to read them",
-                      l->control.tail - l->control.head);
+                      rio_link_control_waits(l));
         rio_link_queue_bye(l, err->status, err->text);
         rio_link_set_state(l, RIO_LINK_CLOSED);
         return RIO_NEXT_BAD;
@@ -199,7 +199,7 @@ static RioNextResult on_bye(RioLink *l, const RioMessage *m, RioError *err)
     rio_error_set(err, m->status, "the peer said BYE: %s%s%.200s",
                   rio_status_text(m->status), *m->reason ? ": " : "",
                   m->reason);
-    l->control.head = l->control.tail = 0;
+    l->control.head = l->control.tail = l->control_rest = 0;
     rio_link_set_state(l, RIO_LINK_CLOSED);
     return RIO_NEXT_CLOSED;
 }

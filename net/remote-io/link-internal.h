@@ -62,6 +62,7 @@ struct RioLink {
      * message in progress (@partial, first of @ready) is completed first.
      */
     RioQueue control;
+    size_t control_rest;        /* its start: of a message that has begun */
     bool files_queued;          /* a message with descriptors is in there ... */
     size_t files_skip;          /* ... after so many bytes, ... */
     size_t files_len;           /* ... and so long */
@@ -94,6 +95,12 @@ void rio_link_show_sent(RioLink *l, const uint8_t *data, size_t begun,
 static inline bool rio_link_watched(const RioLink *l)
 {
     return l->config.watch && l->config.watch->wanted();
+}
+
+/* Bytes of whole messages in the control queue: what the peer asked for */
+static inline size_t rio_link_control_waits(const RioLink *l)
+{
+    return l->control.tail - l->control.head - l->control_rest;
 }
 
 /* Room for @n bytes at the tail of @q, moving or growing what is there */

@@ -61,6 +61,7 @@ static void control_taken(RioLink *l, size_t n)
         l->files_skip -= MIN(l->files_skip, n);
     }
     l->control.head += n;
+    l->control_rest -= MIN(l->control_rest, n);
     if (l->control.head == l->control.tail) {
         l->control.head = l->control.tail = 0;
         if (l->control.size > CONTROL_KEEP) {
@@ -131,6 +132,7 @@ static void session_abandon(RioSession *s)
             l->control.tail - l->control.head);
     memcpy(l->control.data + l->control.head, rest, n);
     l->control.tail += n;
+    l->control_rest += n;
     l->files_skip += n;
 }
 
@@ -284,7 +286,7 @@ static void queue_acks(RioLink *l, int max)
         if (rio_session_wants_ack(s)) {
             RioMessage m;
 
-            if (l->control.tail - l->control.head > ACKS_AT_ONCE) {
+            if (rio_link_control_waits(l) > ACKS_AT_ONCE) {
                 return;
             }
             rio_session_make_ack(s, &m);
@@ -465,6 +467,7 @@ void rio_link_tx_past(RioLink *l, RioBytes message, size_t n, int64_t now_ms)
 
     g_assert(!l->partial && l->control.head == l->control.tail);
     l->stats.tx_frames++;
+    l->stats.tx_messages++;
     l->stats.tx_bytes += n;
     l->last_tx_ms = now_ms;
     if (G_UNLIKELY(rio_link_watched(l))) {
@@ -474,6 +477,7 @@ void rio_link_tx_past(RioLink *l, RioBytes message, size_t n, int64_t now_ms)
         rio_queue_reserve(&l->control, rest);
         memcpy(l->control.data + l->control.tail, message.data + n, rest);
         l->control.tail += rest;
+        l->control_rest = rest;
     }
 }
 

@@ -468,12 +468,15 @@ static void test_message_sent_past_the_queues_is_completed_first(void)
 
     for (size_t sent = 1; sent <= sizeof(ping); sent++) {
         Wire w = new_ready();
+        uint64_t before = rio_link_stats(w.client)->tx_messages;
 
         g_assert_cmpuint(rio_encode(&m, ping, sizeof(ping)), ==,
                          sizeof(ping));
         give(w.server, ping, sent, 0);
         rio_link_tx_past(w.client, (RioBytes) { ping, sizeof(ping) }, sent,
                          0);
+        g_assert_cmpuint(rio_link_stats(w.client)->tx_messages, ==,
+                         before + 1);
         g_assert_true(rio_link_tx_pending(w.client) == (sent < sizeof(ping)));
         rio_link_send(w.client, &m);
         g_assert_cmpuint(carry(&w, w.client, w.server), ==,
@@ -484,6 +487,21 @@ static void test_message_sent_past_the_queues_is_completed_first(void)
                          2 * sizeof(ping));
         free_wire(&w);
     }
+}
+
+/* Its rest may be large, and the peer has asked for nothing else */
+static void test_ping_while_a_large_message_is_sent_past_the_queues(void)
+{
+    g_autofree uint8_t *large = g_malloc0(RIO_MAX_MESSAGE);
+    RioMessage m = { .op = RIO_OP_PING };
+    Wire w = new_ready();
+
+    rio_link_tx_past(w.server, (RioBytes) { large, RIO_MAX_MESSAGE }, 1000,
+                     0);
+    give_message(w.server, &m);
+    g_assert_cmpint(next(w.server, &m), ==, RIO_NEXT_NONE);
+    g_assert_cmpint(rio_link_state(w.server), ==, RIO_LINK_READY);
+    free_wire(&w);
 }
 
 static void test_peer_that_asks_but_does_not_listen(void)
@@ -729,6 +747,8 @@ int main(int argc, char **argv)
       test_message_sent_past_the_queues_is_completed_first);
     T("rest-of-a-large-message-is-received-alone",
       test_rest_of_a_large_message_is_received_alone);
+    T("ping-while-a-large-message-is-sent-past-the-queues",
+      test_ping_while_a_large_message_is_sent_past_the_queues);
     T("peer-that-asks-but-does-not-listen",
       test_peer_that_asks_but_does_not_listen);
     T("bye-carries-its-reason", test_bye_carries_its_reason);
