@@ -226,11 +226,11 @@ static void free_irqs(RiodLate *late)
     timer_del(late->irq_timer);
 }
 
-void riod_late_drop_irqs(RiodSession *s)
+void riod_late_drop_irqs(RiodSession *s, uint32_t level)
 {
     if (s->late) {
         free_irqs(s->late);
-        s->late->level = 0;
+        s->late->level = level;
     }
 }
 

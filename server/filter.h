@@ -266,8 +266,11 @@ bool riod_late_note_level(RiodSession *s, unsigned line, bool level);
  */
 void riod_late_release(RiodInstance *inst);
 
-/* Home: forget interrupts that are late; the machine was reset */
-void riod_late_drop_irqs(RiodSession *s);
+/*
+ * Home: forget interrupts that are late; the machine was reset, or a state was
+ * loaded with lines at @level
+ */
+void riod_late_drop_irqs(RiodSession *s, uint32_t level);
 
 /* Home, no lock held: the session has ended: let go of all */
 void riod_late_end(RiodSession *s);

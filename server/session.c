@@ -65,7 +65,7 @@ void riod_session_irq_message(RiodSession *s, unsigned vector)
 
 void riod_session_irq_drop(RiodSession *s)
 {
-    riod_late_drop_irqs(s);
+    riod_late_drop_irqs(s, 0);
     if (s->irqs.num_messages) {
         bitmap_zero(s->irqs.messages, riod_instance_vectors(s->inst));
         s->irqs.num_messages = 0;
@@ -80,6 +80,7 @@ void riod_session_irq_load(RiodSession *s, uint32_t level,
 {
     RiodIrqs *irqs = &s->irqs;
 
+    riod_late_drop_irqs(s, level);
     irqs->level = level;
     irqs->pulsed = 0;
     irqs->num_messages = 0;
