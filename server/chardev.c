@@ -656,17 +656,6 @@ static bool riod_char_part(RioBytes *from, uint32_t most, uint32_t size,
     return true;
 }
 
-/* What is saved is older than what is there, which follows it */
-static void riod_char_ring_prepend(RiodRing *ring, RioBytes old)
-{
-    g_autofree uint8_t *young = g_malloc(ring->size);
-    uint32_t n = riod_ring_peek(ring, young, ring->used);
-
-    riod_ring_drop(ring, n);
-    riod_ring_push(ring, old.data, old.len);
-    riod_ring_push(ring, young, n);
-}
-
 static const char *riod_char_load(RioChar *chr, RioBytes *from, bool apply)
 {
     RioBytes in, marks, out;
@@ -688,8 +677,9 @@ static const char *riod_char_load(RioChar *chr, RioBytes *from, bool apply)
         return NULL;
     }
     QEMU_LOCK_GUARD(&chr->lock);
-    riod_char_ring_prepend(&chr->in, in);
-    riod_char_ring_prepend(&chr->out, out);
+    /* What is saved is older than what is there, which follows it */
+    riod_ring_prepend(&chr->in, in.data, in.len);
+    riod_ring_prepend(&chr->out, out.data, out.len);
     chr->num_marks = 0;         /* those here are of the chardev's opening */
     for (uint32_t i = 0; i < marks.len; i += RIOD_CHAR_EVENT) {
         chr->marks[chr->num_marks++] = (RiodCharMark) {

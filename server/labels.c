@@ -60,3 +60,23 @@ RiodLabel *riod_label_find_locked(RiodConnection *conn, const RioIds *ids)
     }
     return label;
 }
+
+static guint token_hash(gconstpointer key)
+{
+    guint hash;
+
+    memcpy(&hash, key, sizeof(hash));   /* it is random */
+    return hash;
+}
+
+static gboolean token_equal(gconstpointer a, gconstpointer b)
+{
+    return !memcmp(a, b, RIO_TOKEN_SIZE);
+}
+
+GHashTable *riod_token_table_new(GDestroyNotify free_key,
+                                 GDestroyNotify free_value)
+{
+    return g_hash_table_new_full(token_hash, token_equal, free_key,
+                                 free_value);
+}

@@ -35,4 +35,11 @@ bool riod_label_add_locked(RiodConnection *conn, RiodLabel *label)
 void riod_label_remove_locked(RiodConnection *conn, RiodLabel *label);
 RiodLabel *riod_label_find_locked(RiodConnection *conn, const RioIds *ids);
 
+/*
+ * An empty table of sessions by their token (RIO_TOKEN_SIZE bytes, random),
+ * whatever their ids are; as g_hash_table_new_full()
+ */
+GHashTable *riod_token_table_new(GDestroyNotify free_key,
+                                 GDestroyNotify free_value);
+
 #endif /* SERVER_LABELS_H */

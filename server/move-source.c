@@ -642,9 +642,8 @@ static bool check_instance(RiodInstance *inst, RioError *err)
     if (riod_journal_keeps(inst->type)) {
         /* After a crash it would go on from there, and at the target, too */
         return rio_error_set(err, RIO_STATUS_UNSUPPORTED, "module '%.60s' is "
-                             "kept in the journal of server '%.60s', and "
-                             "does not move", inst->id,
-                             riod_config.server_name);
+                             "kept in the journal, and does not move",
+                             inst->id);
     }
     if (!riod_state_possible(inst, &local_err)) {
         rio_error_set(err, RIO_STATUS_UNSUPPORTED, "%.230s",

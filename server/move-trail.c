@@ -14,19 +14,6 @@
 
 static GHashTable *whereabouts;         /* token -> RiodPeer */
 
-static guint token_hash(gconstpointer key)
-{
-    guint hash;
-
-    memcpy(&hash, key, sizeof(hash));   /* it is random */
-    return hash;
-}
-
-static gboolean token_equal(gconstpointer a, gconstpointer b)
-{
-    return !memcmp(a, b, RIO_TOKEN_SIZE);
-}
-
 RiodPeer *riod_move_whereabouts(const uint8_t *token)
 {
     return whereabouts ? g_hash_table_lookup(whereabouts, token) : NULL;
@@ -54,8 +41,7 @@ void riod_move_went(const GByteArray *bytes, RiodPeer *peer)
     RioError err;
 
     if (!whereabouts) {
-        whereabouts = g_hash_table_new_full(token_hash, token_equal, g_free,
-                                            forget_peer);
+        whereabouts = riod_token_table_new(g_free, forget_peer);
     }
     if (g_hash_table_size(whereabouts) > MAX_WHEREABOUTS) {
         g_hash_table_remove_all(whereabouts);

@@ -48,3 +48,13 @@ void riod_ring_drop(RiodRing *ring, uint32_t n)
     ring->head = (ring->head + n) % ring->size;
     ring->used -= n;
 }
+
+void riod_ring_prepend(RiodRing *ring, const uint8_t *old, uint32_t len)
+{
+    g_autofree uint8_t *young = g_malloc(ring->size);
+    uint32_t n = riod_ring_peek(ring, young, ring->used);
+
+    riod_ring_drop(ring, n);
+    riod_ring_push(ring, old, len);
+    riod_ring_push(ring, young, n);
+}

@@ -34,4 +34,7 @@ uint32_t riod_ring_peek(const RiodRing *ring, uint8_t *buf, uint32_t len);
 /* Take the @n oldest bytes out; there are so many */
 void riod_ring_drop(RiodRing *ring, uint32_t n);
 
+/* Put @old, at most the ring's size, before what is there; the end may go */
+void riod_ring_prepend(RiodRing *ring, const uint8_t *old, uint32_t len);
+
 #endif /* SERVER_RING_H */

@@ -24,19 +24,6 @@ static uint32_t last_number;
 /* Connections with something that was relayed and is not sent */
 static GPtrArray *to_flush;
 
-static guint token_hash(gconstpointer key)
-{
-    guint hash;
-
-    memcpy(&hash, key, sizeof(hash));   /* it is random */
-    return hash;
-}
-
-static gboolean token_equal(gconstpointer a, gconstpointer b)
-{
-    return !memcmp(a, b, RIO_TOKEN_SIZE);
-}
-
 RiodRoute *riod_route_find(const uint8_t *token)
 {
     return by_token ? g_hash_table_lookup(by_token, token) : NULL;
@@ -262,7 +249,7 @@ static RiodRoute *route_new(RiodPeer *peer, RiodClient *client,
     RiodRoute *r = g_new0(RiodRoute, 1);
 
     if (!by_token) {
-        by_token = g_hash_table_new(token_hash, token_equal);
+        by_token = riod_token_table_new(NULL, NULL);
     }
     r->peer = riod_peer_ref(peer);
     r->client = client;
