@@ -103,9 +103,8 @@ static int coroutine_fn dma_filter(RiodSession *s, const RiodJob *job,
                                    bool write, const RioModuleSegment *segs,
                                    unsigned n)
 {
-    int ret;
-
     uint64_t size = 0;
+    int ret;
 
     for (unsigned i = 0; i < n; i++) {
         size += segs[i].len;
