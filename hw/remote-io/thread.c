@@ -134,6 +134,26 @@ void remote_io_begin_locked(RemoteIOCore *s, RemoteIOConn *conn)
     remote_io_conn_unref_locked(s, conn);
 }
 
+/*
+ * It came too late.  A session that was to be detached would be ended by
+ * nobody else; but one that migrates is the target's: what the server says
+ * here must not be taken, and it says it again there.
+ */
+static void unwanted_locked(RemoteIOCore *s, RemoteIOConn *conn,
+                            RemoteIOResume r, const RioIds *ids,
+                            RemoteIOAttach *a)
+{
+    if (r == REMOTE_IO_RESUMED) {
+        if (s->frozen) {
+            remote_io_conn_free(conn);
+            return;
+        }
+        a->ids = *ids;
+        a->epoch = s->epoch;
+    }
+    remote_io_give_back(conn, a, "device was detached");
+}
+
 /* Called with lock, which is dropped inside */
 static void reconnect(RemoteIOCore *s)
 {
@@ -163,15 +183,9 @@ static void reconnect(RemoteIOCore *s)
         bql_lock();
     }
     remote_io_lock(s);
-    if (ok && s->order) {
-        /* Nobody would end this session later: the module must be free */
-        if (r == REMOTE_IO_RESUMED) {
-            a.ids = *rio_session_ids(s->session);
-            a.epoch = s->epoch;
-        }
-        remote_io_give_back(g_steal_pointer(&conn), &a,
-                            "device was detached");
-        error_setg(&err, "the device is being detached");
+    if (ok && (s->order || s->frozen)) {
+        error_setg(&err, "the device is being detached, or migrates");
+        unwanted_locked(s, g_steal_pointer(&conn), r, &ids, &a);
         ok = false;
     }
     if (ok) {
