@@ -226,7 +226,7 @@ static void give_order_locked(RemoteIOCore *s, RemoteIOOrder order)
  * loop lets go of it between two turns, but the human monitor waits for a
  * coroutine in a loop that does not.
  */
-static void let_thread_have_bql(void)
+void remote_io_let_thread_have_bql(void)
 {
     bql_unlock();
     g_usleep(LET_GO_US);
@@ -240,7 +240,7 @@ static bool coroutine_fn await_order(RemoteIOCore *s, Error **errp)
 
     while (!done && !gone) {
         qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, LOOK_NS);
-        let_thread_have_bql();
+        remote_io_let_thread_have_bql();
         WITH_QEMU_LOCK_GUARD(&s->lock) {
             gone = s->stopping;
             done = !s->order;

@@ -638,6 +638,8 @@ void remote_io_vm_state_change(void *opaque, bool running, RunState state);
 
 /* attach.c: the thread carries out s->order; lock is dropped inside */
 void remote_io_obey_locked(RemoteIOCore *s);
+/* A coroutine of the main loop that waits for the thread, between two looks */
+void remote_io_let_thread_have_bql(void);
 /* @a was answered: s->session is that session; the caller frees the last */
 void remote_io_start_session_locked(RemoteIOCore *s, const RemoteIOAttach *a);
 

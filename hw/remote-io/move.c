@@ -16,6 +16,7 @@
 #include "qapi/error.h"
 #include "qapi/qapi-commands-remote-io.h"
 #include "qapi/qapi-events-remote-io.h"
+#include "qemu/coroutine.h"
 #include "qemu/job.h"
 #include "qemu/main-loop.h"
 #include "qemu/module.h"
@@ -150,6 +151,7 @@ void remote_io_followed_locked(RemoteIOCore *s, SocketAddress *where)
 typedef struct RemoteIOMoveJob {
     Job common;
     RemoteIOCore *s;            /* its device is referenced */
+    int64_t give_up_ns;         /* cancelled: wait for an answer until then */
 } RemoteIOMoveJob;
 
 static bool send_move_locked(RemoteIOCore *s, uint8_t kind,
@@ -230,6 +232,26 @@ static void ask_locked(RemoteIOCore *s)
     }
 }
 
+/* An answer would say what became of it; but none may come, ever */
+static void cancel_locked(RemoteIOMoveJob *job)
+{
+    RemoteIOCore *s = job->s;
+    RemoteIOMove *v = &s->move;
+    int64_t now = remote_io_now_ns();
+
+    if (!v->cancelling && send_move_locked(s, RIO_MOVE_CANCEL, "", "")) {
+        v->cancelling = true;
+    }
+    if (!job->give_up_ns) {
+        job->give_up_ns = now + (int64_t)s->connect_timeout_ms * SCALE_MS;
+    }
+    if (!v->over && now >= job->give_up_ns) {
+        v->over = true;
+        v->refusal = v->refusal ?: g_strdup("it was cancelled, and the server "
+                                            "does not answer");
+    }
+}
+
 /* Returns: true when there is nothing to wait for any more */
 static bool look(RemoteIOMoveJob *job)
 {
@@ -239,9 +261,8 @@ static bool look(RemoteIOMoveJob *job)
     bool over;
 
     WITH_QEMU_LOCK_GUARD(&s->lock) {
-        if (job_is_cancelled(&job->common) && !v->cancelling &&
-            send_move_locked(s, RIO_MOVE_CANCEL, "", "")) {
-            v->cancelling = true;
+        if (job_is_cancelled(&job->common)) {
+            cancel_locked(job);
         }
         ask_locked(s);
         if (s->stopping || s->quiet) {
@@ -266,7 +287,13 @@ static int coroutine_fn move_run(Job *common, Error **errp)
 
     job_transition_to_ready(common);
     while (!look(job)) {
-        job_sleep_ns(common, LOOK_NS);
+        if (job_is_cancelled(common)) {
+            /* A job's own sleep is over at once then, and keeps the BQL */
+            qemu_co_sleep_ns(QEMU_CLOCK_REALTIME, LOOK_NS);
+            remote_io_let_thread_have_bql();
+        } else {
+            job_sleep_ns(common, LOOK_NS);
+        }
     }
     WITH_QEMU_LOCK_GUARD(&s->lock) {
         refusal = g_steal_pointer(&s->move.refusal);

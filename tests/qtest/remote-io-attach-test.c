@@ -303,6 +303,47 @@ static void test_detach_does_not_need_the_server(void)
     rio_machine_stop(&m);
 }
 
+static bool job_is_over(QTestState *qts)
+{
+    QDict *rsp = qtest_qmp(qts, "{ 'execute': 'query-jobs' }");
+    QList *jobs = qdict_get_qlist(rsp, "return");
+    QDict *job = qobject_to(QDict, qlist_peek(jobs));
+    bool over = g_str_equal(qdict_get_str(job, "status"), "concluded");
+
+    qobject_unref(rsp);
+    return over;
+}
+
+static void start_move(QTestState *qts)
+{
+    qtest_qmp_assert_success(qts, "{ 'execute': 'remote-io-move', "
+                             "'arguments': { 'id': 'd0', 'server': 'other', "
+                             "'job-id': 'j0' } }");
+}
+
+/* It neither holds up the monitor nor the end of the machine */
+static void test_cancelled_move_does_not_need_the_server(void)
+{
+    RioMachine m = { .server = rio_server_new("unix", "--module demo,id=m0") };
+
+    rio_machine_start(&m, "-machine q35", NULL, ",connect-timeout=300");
+    rio_server_kill(m.server, SIGSTOP);
+    start_move(m.qts);
+    qtest_qmp_assert_success(m.qts, "{ 'execute': 'job-cancel', "
+                             "'arguments': { 'id': 'j0' } }");
+    while (!job_is_over(m.qts)) {
+        g_usleep(1000);
+    }
+    qtest_qmp_assert_success(m.qts, "{ 'execute': 'job-dismiss', "
+                             "'arguments': { 'id': 'j0' } }");
+    start_move(m.qts);
+    g_free(m.dev);
+    qpci_free_pc(m.bus);
+    qtest_quit(m.qts);
+    rio_server_kill(m.server, SIGCONT);
+    rio_server_free(m.server);
+}
+
 static void test_detached_device_can_be_unplugged(void)
 {
     RioMachine m = { .server = rio_server_new("unix", "--module demo,id=m0") };
@@ -386,6 +427,8 @@ int main(int argc, char **argv)
                    test_attach_holds_up_nobody);
     qtest_add_func("/remote-io/attach/detach-does-not-need-the-server",
                    test_detach_does_not_need_the_server);
+    qtest_add_func("/remote-io/attach/cancelled-move-ends-alone",
+                   test_cancelled_move_does_not_need_the_server);
     qtest_add_func("/remote-io/attach/detached-device-can-be-unplugged",
                    test_detached_device_can_be_unplugged);
     qtest_add_data_func("/remote-io/attach/surprise-removal/command", NULL,
