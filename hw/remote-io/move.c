@@ -77,7 +77,6 @@ void remote_io_moved_locked(RemoteIOCore *s, const RioMessage *m)
     v->since_ns = remote_io_now_ns();
     v->moved = true;
     remote_io_conn_lost_locked(s, reason);
-    s->retry_ns = 0;
 }
 
 /* ---- the device's thread ------------------------------------------------- */
