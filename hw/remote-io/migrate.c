@@ -195,6 +195,16 @@ static int on_precopy(NotifierWithReturn *n, void *data, Error **errp)
     return 0;
 }
 
+/* A device may not be unplugged while the machine migrates, but now it may */
+static void pull_out_at_last(RemoteIOCore *s)
+{
+    WITH_QEMU_LOCK_GUARD(&s->lock) {
+        if (s->failing && s->on_loss == REMOTE_IO_LOSS_POLICY_UNPLUG) {
+            remote_io_pull_out_later_locked(s, s->outage_reason);
+        }
+    }
+}
+
 static int on_migration(NotifierWithReturn *n, MigrationEvent *e,
                         Error **errp)
 {
@@ -204,6 +214,7 @@ static int on_migration(NotifierWithReturn *n, MigrationEvent *e,
         hand_over(s);
     } else if (e->type == MIG_EVENT_PRECOPY_FAILED) {
         thaw(s, "the migration failed");
+        pull_out_at_last(s);
     }
     return 0;
 }
