@@ -225,8 +225,9 @@ void riod_attach(RiodConnection *conn, const RioMessage *m)
         inst = riod_instance_find(m->attach.module, &err);
     }
     if (inst && qatomic_read(&inst->waits)) {
-        rio_error_set(&err, RIO_STATUS_MODULE_BUSY, "module '%.90s' waits for "
-                      "one that moves in from another server", inst->id);
+        /* A forwarder asks the next server then, which perhaps has it */
+        rio_error_set(&err, RIO_STATUS_UNKNOWN_MODULE, "module '%.90s' waits "
+                      "for one that moves in from another server", inst->id);
         riod_instance_unref(inst);
         inst = NULL;
     }
