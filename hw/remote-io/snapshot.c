@@ -144,6 +144,20 @@ static bool stop_locked(RemoteIOCore *s, Error **errp)
     return ask_locked(s, &m, RIO_OP_QUIESCE_REPLY, errp);
 }
 
+/*
+ * Go on, and wait for the answer: the levels that the state asks for come
+ * before it, so that no line drops for a moment that was and stays high.
+ */
+static bool go_and_wait_locked(RemoteIOCore *s, Error **errp)
+{
+    RioMessage m = {
+        .op = RIO_OP_QUIESCE,
+        .quiesce.kind = RIO_QUIESCE_GO,
+    };
+
+    return ask_locked(s, &m, RIO_OP_QUIESCE_REPLY, errp);
+}
+
 static bool check_can_save(RemoteIOCore *s, Error **errp)
 {
     if (!(s->caps & RIO_CAP_STATE)) {
@@ -253,8 +267,12 @@ bool remote_io_snapshot_put(RemoteIOCore *s, const uint8_t *data,
     QEMU_LOCK_GUARD(&s->lock);
     ok = stop_locked(s, errp) && give_locked(s, data, len, errp);
     trace_remote_io_snapshot(s->name, "loaded", len, ok);
+    if (ok) {
+        ok = go_and_wait_locked(s, errp);
+    } else {
+        go_locked(s);
+    }
     qatomic_set(&s->irq.pending, true);
-    go_locked(s);
     remote_io_kick(s);
     return ok;
 }
