@@ -270,8 +270,10 @@ static void resume_run(RiodTask *task)
                 follow_home(t->conn, t->inst);
             }
         }
+    } else if (!check_resume(NULL, &t->message, &err) && riod_peers_exist()) {
+        /* It has moved away since it was found */
+        riod_ask(t->conn, &t->message, &err);
     } else {
-        check_resume(NULL, &t->message, &err);
         WITH_QEMU_LOCK_GUARD(&t->conn->lock) {
             refuse(t->conn, &t->message, RIO_OP_RESUME_REPLY, &err);
             riod_connection_send_locked(t->conn);
