@@ -570,7 +570,8 @@ static bool conn_poll(void *opaque)
         return false;
     }
     if (!conn_receive(conn, 0)) {
-        if (conn->home->last_conn == conn) {
+        if (conn->home->last_conn == conn &&
+            (conn->forwards || riod_connection_is_forwarder(conn))) {
             home_yield(conn->home);
         }
         return false;
