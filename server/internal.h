@@ -847,7 +847,10 @@ void riod_chars_skip(RiodInstance *inst, const uint64_t *saved,
 
 void riod_monitor_init(void);
 
-/* Home: QMP events */
+/*
+ * events.c; home: QMP events.  emit.c brings those of our schema past the
+ * numbers of QEMU's.
+ */
 void riod_event_attached(RiodSession *s);
 void riod_event_detached(RiodSession *s);
 
