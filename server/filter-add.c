@@ -123,8 +123,8 @@ static bool check_params(const RiodFilter *f, const QDict *args, Error **errp)
     return true;
 }
 
-static uint64_t get_uint(const QDict *args, const char *name,
-                         uint64_t fallback)
+uint64_t riod_filter_uint(const QDict *args, const char *name,
+                          uint64_t fallback)
 {
     const char *text = qdict_get_try_str(args, name);
     uint64_t value = fallback;
@@ -144,13 +144,13 @@ static bool set_match(RiodFilter *f, const QDict *args, Error **errp)
 
     m->kinds = f->inst ? f->type->usual : RIOD_KIND_RECEIVE;
     m->any_region = !qdict_haskey(args, "region");
-    m->region = get_uint(args, "region", 0);
-    m->offset = get_uint(args, "offset", 0);
-    m->length = get_uint(args, "length", 0);
-    m->from = get_uint(args, "from", 1);
-    m->every = get_uint(args, "every", 1);
-    m->count = get_uint(args, "count", once ? 1 : 0);
-    m->seed = f->random = get_uint(args, "seed", 1);
+    m->region = riod_filter_uint(args, "region", 0);
+    m->offset = riod_filter_uint(args, "offset", 0);
+    m->length = riod_filter_uint(args, "length", 0);
+    m->from = riod_filter_uint(args, "from", 1);
+    m->every = riod_filter_uint(args, "every", 1);
+    m->count = riod_filter_uint(args, "count", once ? 1 : 0);
+    m->seed = f->random = riod_filter_uint(args, "seed", 1);
     m->probability = 1;
     if (!m->from || !m->every) {
         error_setg(errp, "from= and every= count from 1 on");

@@ -154,14 +154,6 @@ static bool get_ms(const QDict *args, const char *name, int64_t *ns,
     return true;
 }
 
-static uint64_t get_uint(const QDict *args, const char *name)
-{
-    const char *text = qdict_get_try_str(args, name);
-    uint64_t value = 0;
-
-    return text && riod_params_uint(text, &value) ? value : 0;
-}
-
 /* ---- delay */
 
 static bool delay_setup(RiodFilter *f, const QDict *args, Error **errp)
@@ -214,7 +206,7 @@ static bool error_setup(RiodFilter *f, const QDict *args, Error **errp)
     const char *status = qdict_get_try_str(args, "status");
     bool value = qdict_haskey(args, "value");
 
-    f->value = value ? get_uint(args, "value") : UINT64_MAX;
+    f->value = value ? riod_filter_uint(args, "value", 0) : UINT64_MAX;
     if (!status) {
         return true;
     }
@@ -253,9 +245,9 @@ static bool cut_setup(RiodFilter *f, const QDict *args, Error **errp)
     unsigned limits = qdict_haskey(args, "messages") +
                       qdict_haskey(args, "bytes") + qdict_haskey(args, "ms");
 
-    f->messages = get_uint(args, "messages");
-    f->bytes = get_uint(args, "bytes");
-    f->ms = get_uint(args, "ms");
+    f->messages = riod_filter_uint(args, "messages", 0);
+    f->bytes = riod_filter_uint(args, "bytes", 0);
+    f->ms = riod_filter_uint(args, "ms", 0);
     if (reset) {
         riod_params_bool(reset, &f->reset);
     }
@@ -284,8 +276,8 @@ static void cut_act(RiodFilter *f, RiodFate *fate)
 
 static bool rate_setup(RiodFilter *f, const QDict *args, Error **errp)
 {
-    f->per_second = get_uint(args, "accesses");
-    f->bytes_per_second = get_uint(args, "bytes");
+    f->per_second = riod_filter_uint(args, "accesses", 0);
+    f->bytes_per_second = riod_filter_uint(args, "bytes", 0);
     if (!f->per_second && !f->bytes_per_second) {
         error_setg(errp, "it allows nothing: give it accesses=, or bytes=, "
                    "for each second");

@@ -158,6 +158,10 @@ struct RiodFilter {
     QTAILQ_ENTRY(RiodFilter) node;      /* main loop */
 };
 
+/* Parameter @name, which was checked; @fallback when it was not given */
+uint64_t riod_filter_uint(const QDict *args, const char *name,
+                          uint64_t fallback);
+
 /* ------------------------------------------------------ filter-types.c */
 
 /* The table; the last has a NULL name */

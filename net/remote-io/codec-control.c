@@ -529,35 +529,32 @@ bool rio_control_decode(RioMessage *m, RioError *err)
     }
 }
 
-static size_t string_size(const RioString s)
-{
-    return 2 + strnlen(s, RIO_MAX_STRING + 1);
-}
-
 size_t rio_control_size(const RioMessage *m)
 {
     switch (m->op) {
     case RIO_OP_HELLO:
     case RIO_OP_HELLO_REPLY:
-        return HELLO_FIXED + string_size(m->hello.name) +
-               string_size(m->hello.software);
+        return HELLO_FIXED + rio_string_size(m->hello.name) +
+               rio_string_size(m->hello.software);
     case RIO_OP_PING:
     case RIO_OP_PONG:
     case RIO_OP_RESUME_REPLY:
     case RIO_OP_STATE_SAVE:
         return 8;
     case RIO_OP_ATTACH:
-        return ATTACH_FIXED + string_size(m->attach.server) +
-               string_size(m->attach.module) + string_size(m->attach.vm) +
-               string_size(m->attach.device) +
-               (m->hops ? string_size(m->attach.client) + RIO_UUID_SIZE : 0);
+        return ATTACH_FIXED + rio_string_size(m->attach.server) +
+               rio_string_size(m->attach.module) +
+               rio_string_size(m->attach.vm) +
+               rio_string_size(m->attach.device) +
+               (m->hops ? rio_string_size(m->attach.client) + RIO_UUID_SIZE
+                        : 0);
     case RIO_OP_ATTACH_REPLY:
         return ATTACHED_FIXED + (size_t)m->payload.len;
     case RIO_OP_RESUME:
         return RIO_TOKEN_SIZE + 8;
     case RIO_OP_ROUTE_TRACE:
-        return TRACE_FIXED + string_size(m->trace.server) +
-               string_size(m->trace.module) + (size_t)m->payload.len;
+        return TRACE_FIXED + rio_string_size(m->trace.server) +
+               rio_string_size(m->trace.module) + (size_t)m->payload.len;
     case RIO_OP_ROUTE_TRACE_REPLY:
     case RIO_OP_ANNOUNCE:
     case RIO_OP_MEM_TABLE:

@@ -123,6 +123,12 @@ typedef struct RioWriter {
 void rio_write_bytes(RioWriter *w, RioBytes bytes);
 void rio_write_string(RioWriter *w, const RioString s);
 
+/* What it takes on the wire; one that has no end is too long to be encoded */
+static inline size_t rio_string_size(const RioString s)
+{
+    return 2 + strnlen(s, RIO_MAX_STRING + 1);
+}
+
 /*
  * Bodies: what an access needs is in the first room, the others have the
  * rest of the sequenced messages (memory) and those that are not (control).

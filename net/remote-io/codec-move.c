@@ -145,24 +145,20 @@ bool rio_move_decode(RioMessage *m, RioError *err)
     }
 }
 
-static size_t string_size(const RioString s)
-{
-    return 2 + strnlen(s, RIO_MAX_STRING + 1);
-}
-
 size_t rio_move_size(const RioMessage *m)
 {
     switch (m->op) {
     case RIO_OP_MOVE:
-        return MOVE_FIXED + string_size(m->move.server) +
-               string_size(m->move.module);
+        return MOVE_FIXED + rio_string_size(m->move.server) +
+               rio_string_size(m->move.module);
     case RIO_OP_MOVE_REPLY:
         return 24;
     case RIO_OP_MOVED:
-        return string_size(m->moved.server) + string_size(m->moved.address);
+        return rio_string_size(m->moved.server) +
+               rio_string_size(m->moved.address);
     case RIO_OP_MOVE_OFFER:
-        return OFFER_FIXED + string_size(m->offer.module) +
-               string_size(m->offer.driver);
+        return OFFER_FIXED + rio_string_size(m->offer.module) +
+               rio_string_size(m->offer.driver);
     case RIO_OP_MOVE_DATA:
         return DATA_FIXED + (size_t)m->payload.len;
     case RIO_OP_MOVE_STEP:
